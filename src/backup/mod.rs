@@ -1,0 +1,1 @@
+//! Base backups with a continuous write-ahead-log archive, and restores to a point.

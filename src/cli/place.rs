@@ -1,0 +1,96 @@
+//! Where a command works: a target as libpq finds it, or a scratch cluster.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use omtdb::pg::cluster::{self, AtEnd, Cluster, Lease};
+use omtdb::pg::{Programs, Session, Target};
+use omtdb::verdict::UsageError;
+
+/// `--url`, `--scratch`, `--pg-bin`.
+#[derive(clap::Args, Debug, Clone)]
+#[command(next_help_heading = "Target")]
+pub(crate) struct PlaceArgs {
+    /// Server and database as a URL or key=value pairs [default: DATABASE_URL, else what psql would reach]
+    #[arg(long, value_name = "CONNINFO", conflicts_with = "scratch")]
+    pub(crate) url: Option<String>,
+    /// Work in a throw-away cluster on this machine, made and started if need be
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "scratch")]
+    pub(crate) scratch: Option<String>,
+    #[command(flatten)]
+    pub(crate) programs: ProgramArgs,
+}
+
+/// `--pg-bin`.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct ProgramArgs {
+    /// Directory of PostgreSQL's server programs, 15 to 18 [default: PATH, else the newest installed]
+    #[arg(long, value_name = "DIR", env = "OMTDB_PG_BIN")]
+    pub(crate) pg_bin: Option<PathBuf>,
+}
+
+impl ProgramArgs {
+    pub(crate) fn find(&self) -> anyhow::Result<Programs> {
+        Ok(Programs::find(self.pg_bin.as_deref(), std::env::var_os("PATH").as_deref())?)
+    }
+}
+
+/// A target, and the lease that keeps its server running where it is one of ours.
+pub(crate) struct Place {
+    pub(crate) target: Target,
+    pub(crate) lease: Option<Lease>,
+}
+
+impl PlaceArgs {
+    /// Resolves the target; makes and starts the scratch cluster where one is asked for.
+    pub(crate) async fn resolve(&self) -> anyhow::Result<Place> {
+        let Some(name) = &self.scratch else {
+            return Ok(Place { target: self.target()?, lease: None });
+        };
+        let cluster = Cluster::make(&home()?, name, &self.programs.find()?, &cluster::Options::default())?;
+        let lease = Lease::start(cluster)?;
+        make_database(lease.cluster()).await?;
+        Ok(Place { target: lease.cluster().target(cluster::DATABASE), lease: Some(lease) })
+    }
+
+    /// A scratch cluster of this process alone, destroyed at the end.
+    pub(crate) async fn throw_away(&self, purpose: &str) -> anyhow::Result<Place> {
+        let name = format!("{purpose}-{}", std::process::id());
+        let cluster = Cluster::make(&home()?, &name, &self.programs.find()?, &cluster::Options::default())?;
+        let mut lease = Lease::throw_away(cluster)?;
+        lease.at_end(AtEnd::Destroy);
+        make_database(lease.cluster()).await?;
+        Ok(Place { target: lease.cluster().target(cluster::DATABASE), lease: Some(lease) })
+    }
+
+    fn target(&self) -> anyhow::Result<Target> {
+        Err(UsageError("no target: --url is not built yet".to_owned()).into())
+    }
+}
+
+async fn make_database(cluster: &Cluster) -> anyhow::Result<()> {
+    let session = Session::connect(&cluster.target("postgres"), "cluster").await?;
+    let known = "SELECT FROM pg_catalog.pg_database WHERE datname = $1";
+    if session.query_opt(known, &[&cluster::DATABASE]).await?.is_none() {
+        let create = format!("CREATE DATABASE {}", omtdb::pg::ident::quoted(cluster::DATABASE));
+        session.batch_execute(&create).await.context("create the scratch database")?;
+    }
+    session.close().await;
+    Ok(())
+}
+
+/// Where scratch clusters live: `OMTDB_HOME`, else the platform's state directory. Root's own is closed to the user
+/// that the servers run as, so root keeps them under `/var/lib`.
+pub(crate) fn home() -> anyhow::Result<PathBuf> {
+    if let Some(home) = std::env::var_os("OMTDB_HOME").filter(|home| !home.is_empty()) {
+        return Ok(std::path::absolute(PathBuf::from(home))?.join("clusters"));
+    }
+    if nix::unistd::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/omtdb/clusters"));
+    }
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+    let state = state.context("neither OMTDB_HOME nor HOME is set: name a directory for scratch clusters")?;
+    Ok(state.join("omtdb/clusters"))
+}

@@ -1,0 +1,62 @@
+//! The data generator: who has what (pure), how it becomes rows, how rows become a loaded database, and the proof.
+
+use serde::{Deserialize, Serialize};
+
+/// What `generate` did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generated {
+    /// Seed of every value.
+    pub seed: u64,
+    /// Version of the meaning of (seed, sizes); rises whenever the same arguments give other rows.
+    pub data_version: u32,
+    /// What each table got.
+    pub tables: Vec<TableLoad>,
+    /// How long each phase took, in order.
+    pub phases: Vec<Phase>,
+    /// Rows of all tables over the seconds of the load phase.
+    pub rows_per_s: f64,
+    /// Peak resident memory of this process.
+    pub peak_rss_bytes: u64,
+}
+
+/// What one table got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableLoad {
+    /// Qualified name.
+    pub table: String,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of its COPY stream, without header and trailer.
+    pub bytes: u64,
+    /// Independent of the order of rows; equal to what the server computes over the table.
+    pub checksum: String,
+}
+
+/// A named stretch of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Its name.
+    pub phase: String,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// What `generate verify` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Every check, passed or not.
+    pub checks: Vec<Check>,
+}
+
+/// One comparison of the loaded data with the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was compared.
+    pub name: String,
+    /// What the model says.
+    pub expected: String,
+    /// What the database holds.
+    pub found: String,
+    /// Whether they agree.
+    pub ok: bool,
+}

@@ -1,0 +1,1 @@
+//! The whole job: every stage in order, one verdict.

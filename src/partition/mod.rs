@@ -1,0 +1,1 @@
+//! The leaves of a hash-partitioned table: PostgreSQL's own hash, bounds, and the live map.

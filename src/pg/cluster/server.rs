@@ -1,0 +1,166 @@
+//! The server process of a cluster: its files, its settings, start and stop.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use super::{Cluster, ClusterError, Result, Settings, file};
+use crate::pg::programs::{Programs, run};
+
+const SETTINGS_FILE: &str = "omtdb.conf";
+/// Seconds the server may take to start or stop; crash recovery of a big load takes longest.
+const PATIENCE_S: &str = "600";
+
+/// Makes `home` itself, which the server's user must be able to pass through.
+pub(super) fn make_home(home: &Path, programs: &Programs) -> Result<()> {
+    if home.is_dir() {
+        return Ok(());
+    }
+    file("make", home, fs::create_dir_all(home))?;
+    if programs.run_as().is_some() {
+        file("open up", home, fs::set_permissions(home, fs::Permissions::from_mode(0o755)))?;
+    }
+    Ok(())
+}
+
+/// Makes `dir`, the server user's and closed to others.
+pub(super) fn make_private_dir(dir: &Path, programs: &Programs) -> Result<()> {
+    file("make", dir, DirBuilder::new().mode(0o700).create(dir))?;
+    give(dir, programs)
+}
+
+pub(super) fn write_owned(path: &Path, contents: &str, programs: &Programs) -> Result<()> {
+    file("write", path, fs::write(path, contents))?;
+    give(path, programs)
+}
+
+fn give(path: &Path, programs: &Programs) -> Result<()> {
+    match programs.run_as() {
+        Some(run_as) => {
+            file("hand over", path, chown(path, Some(run_as.uid.as_raw()), Some(run_as.gid.as_raw())))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Settings of every cluster of ours.
+pub(super) fn defaults(socket_dir: &Path) -> Settings {
+    let socket_dir = socket_dir.display().to_string();
+    [
+        ("listen_addresses", ""),
+        ("unix_socket_directories", socket_dir.as_str()),
+        ("unix_socket_permissions", "0700"),
+        ("port", "5432"),
+        ("shared_buffers", "256MB"),
+        ("max_wal_size", "4GB"),
+        ("max_connections", "100"),
+        // Drills read the log: English, and nothing but what the server says.
+        ("lc_messages", "C"),
+        ("logging_collector", "off"),
+        ("log_line_prefix", "%m [%p] "),
+        ("cluster_name", "omtdb"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect()
+}
+
+/// Adds `settings` to the defaults and to those written before.
+pub(super) fn write_settings(cluster: &Cluster, settings: &Settings) -> Result<()> {
+    let path = cluster.data_dir().join(SETTINGS_FILE);
+    let mut all = defaults(cluster.socket_dir());
+    all.extend(read_settings(&path)?);
+    all.insert("unix_socket_directories".to_owned(), cluster.socket_dir().display().to_string());
+    all.extend(settings.clone());
+    let lines: String =
+        all.iter().map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''"))).collect();
+    write_owned(&path, &lines, cluster.programs())?;
+    include_settings(cluster)
+}
+
+fn read_settings(path: &Path) -> Result<Settings> {
+    if !path.exists() {
+        return Ok(Settings::new());
+    }
+    let text = file("read", path, fs::read_to_string(path))?;
+    let setting = |line: &str| {
+        let (name, value) = line.split_once(" = ")?;
+        let value = value.strip_prefix('\'')?.strip_suffix('\'')?;
+        Some((name.to_owned(), value.replace("''", "'")))
+    };
+    Ok(text.lines().filter_map(setting).collect())
+}
+
+fn include_settings(cluster: &Cluster) -> Result<()> {
+    let path = cluster.data_dir().join("postgresql.conf");
+    let line = format!("include '{SETTINGS_FILE}'");
+    let text = file("read", &path, fs::read_to_string(&path))?;
+    if text.lines().any(|l| l == line) {
+        return Ok(());
+    }
+    write_owned(&path, &format!("{text}\n{line}\n"), cluster.programs())
+}
+
+pub(super) fn start(cluster: &Cluster) -> Result<bool> {
+    let data = cluster.data_dir();
+    if running_pid(&data).is_some() {
+        return Ok(false);
+    }
+    remove_stale_pid_file(&data)?;
+    if !cluster.socket_dir().exists() {
+        make_private_dir(cluster.socket_dir(), cluster.programs())?;
+    }
+    let log = cluster.log_path();
+    let before = fs::metadata(&log).map_or(0, |m| m.len());
+    let mut command = cluster.programs().command("pg_ctl");
+    command.arg("start").arg("--pgdata").arg(&data).arg("--log").arg(&log);
+    // The server inherits what pg_ctl has: a pipe would stay open as long as the server lives.
+    command.args(["--wait", "--timeout", PATIENCE_S, "--silent"]);
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let status = file("run", Path::new("pg_ctl"), command.status())?;
+    if status.success() {
+        return Ok(true);
+    }
+    Err(ClusterError::DoesNotStart { name: cluster.name().to_owned(), log: tail(&log, before) })
+}
+
+/// The last lines that `log` gained since it was `from` bytes long.
+fn tail(log: &Path, from: u64) -> String {
+    let bytes = fs::read(log).unwrap_or_default();
+    let from = usize::try_from(from).map_or(0, |from| from.min(bytes.len()));
+    let text = String::from_utf8_lossy(&bytes[from..]).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(12)..].iter().map(|line| format!("  {line}\n")).collect()
+}
+
+pub(super) fn stop(cluster: &Cluster, fast: bool) -> Result<()> {
+    let data = cluster.data_dir();
+    if running_pid(&data).is_none() {
+        return Ok(());
+    }
+    let mode = if fast { "fast" } else { "immediate" };
+    run(cluster.programs().command("pg_ctl").arg("stop").arg("--pgdata").arg(&data).args([
+        "--mode",
+        mode,
+        "--wait",
+        "--timeout",
+        PATIENCE_S,
+        "--silent",
+    ]))?;
+    Ok(())
+}
+
+/// The process that serves `data`, if it lives. A pid alone proves nothing after a crash, since numbers are used again:
+/// a postmaster's working directory is its data directory.
+pub(super) fn running_pid(data: &Path) -> Option<u32> {
+    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+    let pid: u32 = text.lines().next()?.trim().parse().ok()?;
+    let cwd = fs::read_link(PathBuf::from(format!("/proc/{pid}/cwd"))).ok()?;
+    let data = fs::canonicalize(data).ok()?;
+    (cwd == data).then_some(pid)
+}
+
+fn remove_stale_pid_file(data: &Path) -> Result<()> {
+    let path = data.join("postmaster.pid");
+    if path.exists() { file("remove the stale", &path, fs::remove_file(&path)) } else { Ok(()) }
+}

@@ -1,0 +1,19 @@
+//! PostgreSQL, as the rest of omtdb sees it: where it is ([`target`]), a conversation with it ([`session`]),
+//! what it says when it refuses ([`error`]), names ([`ident`]), versions ([`version`]), and servers of our own
+//! ([`programs`], [`cluster`]).
+
+pub mod cluster;
+pub mod error;
+pub mod ident;
+pub mod programs;
+pub mod session;
+pub mod target;
+pub mod tls;
+pub mod version;
+
+pub use cluster::Cluster;
+pub use error::PgError;
+pub use programs::Programs;
+pub use session::Session;
+pub use target::Target;
+pub use version::ServerVersion;

@@ -1,0 +1,131 @@
+//! A conversation with PostgreSQL. Nothing else in omtdb opens a connection.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_postgres::{CancelToken, Client, Config, NoTls};
+
+use super::error::{Doing as _, PgError, Result};
+use super::target::{Endpoint, Target};
+use super::version::ServerVersion;
+
+/// One connection, named after what it does, with its driver task. Dropping it ends the conversation; a statement
+/// under way on the server goes on unless it is cancelled first ([`Session::cancel`]).
+pub struct Session {
+    client: Client,
+    driver: JoinHandle<()>,
+    cancel: CancelToken,
+    version: ServerVersion,
+}
+
+impl Session {
+    /// Connects; `purpose` stands in `application_name` as `omtdb/<purpose>` unless the user asked for another name.
+    ///
+    /// # Errors
+    /// When no host answers, the server refuses, or its version is not supported.
+    pub async fn connect(target: &Target, purpose: &str) -> Result<Self> {
+        let (client, driver, cancel) =
+            open(target, purpose).await.doing(|| format!("connect to {target}"))?;
+        let version = version_of(&client).await.doing(|| format!("read the version of {target}"))?;
+        if !version.is_supported() {
+            return Err(PgError::broken(
+                format!("connect to {target}"),
+                format!(
+                    "the server is PostgreSQL {version}; omtdb works with {} to {}",
+                    ServerVersion::OLDEST,
+                    ServerVersion::NEWEST
+                ),
+            ));
+        }
+        Ok(Self { client, driver, cancel, version })
+    }
+
+    /// The server's version.
+    #[must_use]
+    pub fn version(&self) -> ServerVersion {
+        self.version
+    }
+
+    /// Limits statements and lock waits of this session from now on; zero is no limit.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn limit(&self, statement: Duration, lock: Duration) -> Result<()> {
+        let sql = format!(
+            "SET statement_timeout = {}; SET lock_timeout = {}",
+            statement.as_millis(),
+            lock.as_millis()
+        );
+        self.client.batch_execute(&sql).await.doing(|| "set the session's timeouts".to_owned())
+    }
+
+    /// Asks the server to stop the statement under way.
+    ///
+    /// # Errors
+    /// When the request cannot be sent.
+    pub async fn cancel(&self) -> Result<()> {
+        self.cancel.cancel_query(NoTls).await.doing(|| "cancel the statement under way".to_owned())
+    }
+
+    /// Ends the conversation and waits until it is over.
+    pub async fn close(self) {
+        drop(self.client);
+        // The driver ends by itself once the client is gone; it has nothing left to say.
+        drop(self.driver.await);
+    }
+}
+
+impl Deref for Session {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+async fn open(
+    target: &Target,
+    purpose: &str,
+) -> std::result::Result<(Client, JoinHandle<()>, CancelToken), tokio_postgres::Error> {
+    let (client, connection) = config(target, purpose).connect(NoTls).await?;
+    // The driver's failure reaches whoever waits for an answer; it needs no second report here.
+    let driver = tokio::spawn(async move { drop(connection.await) });
+    let cancel = client.cancel_token();
+    Ok((client, driver, cancel))
+}
+
+fn config(target: &Target, purpose: &str) -> Config {
+    let mut config = Config::new();
+    config.user(&target.user).dbname(&target.dbname);
+    let ours = format!("omtdb/{purpose}");
+    config.application_name(target.application_name.as_deref().unwrap_or(&ours));
+    for endpoint in &target.hosts {
+        match endpoint {
+            Endpoint::Socket { dir, port } => config.host_path(dir).port(*port),
+            Endpoint::Tcp { host, port } => config.host(host).port(*port),
+        };
+    }
+    if let Some(password) = &target.password {
+        config.password(password.expose());
+    }
+    if let Some(options) = &target.options {
+        config.options(options);
+    }
+    if let Some(timeout) = target.connect_timeout {
+        config.connect_timeout(timeout);
+    }
+    config
+}
+
+async fn version_of(client: &Client) -> Result<ServerVersion> {
+    let row = client.query_one("SELECT pg_catalog.current_setting('server_version_num')::int4", &[]).await?;
+    let number: i32 = row.try_get(0)?;
+    Ok(ServerVersion(number.unsigned_abs()))
+}

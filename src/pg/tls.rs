@@ -1,0 +1,1 @@
+//! Encryption of sessions, with libpq's six modes.

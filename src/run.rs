@@ -1,0 +1,96 @@
+//! What every engine is handed for one run: how to notice an interrupt, and where progress goes.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::verdict::Interrupted;
+
+/// The surroundings of one run. Cheap to clone; clones share the interrupt and the listener.
+#[derive(Clone)]
+pub struct Run {
+    /// Cancelled at the first interrupt: finish what must not be left half done, clean up, return [`Interrupted`].
+    pub interrupt: CancellationToken,
+    listener: Arc<dyn Fn(Event) + Send + Sync>,
+}
+
+/// What happened, for whoever watches.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A piece of work began; `total` is in `unit`s where it is known.
+    Began {
+        /// Names the work; unique among the works under way.
+        task: Arc<str>,
+        /// How much there is to do.
+        total: Option<u64>,
+        /// What is counted: `rows`, `leaves`, `bytes`, `ms`.
+        unit: &'static str,
+    },
+    /// `by` more units are done.
+    Advanced {
+        /// The name it began with.
+        task: Arc<str>,
+        /// Units done since the last event.
+        by: u64,
+    },
+    /// The work is over, successfully or not.
+    Ended {
+        /// The name it began with.
+        task: Arc<str>,
+    },
+    /// A line for people.
+    Note(String),
+}
+
+impl Run {
+    /// A run whose events go to `listener`.
+    pub fn new(interrupt: CancellationToken, listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self { interrupt, listener: Arc::new(listener) }
+    }
+
+    /// A run nobody watches and nobody interrupts.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self::new(CancellationToken::new(), |_| {})
+    }
+
+    /// Announces a piece of work; it ends when the returned value is dropped.
+    #[must_use]
+    pub fn task(&self, name: &str, total: Option<u64>, unit: &'static str) -> Task {
+        let task: Arc<str> = name.into();
+        (self.listener)(Event::Began { task: Arc::clone(&task), total, unit });
+        Task { task, run: self.clone() }
+    }
+
+    /// Sends a line for people.
+    pub fn note(&self, line: impl Into<String>) {
+        (self.listener)(Event::Note(line.into()));
+    }
+
+    /// Fails once the run has been interrupted; call between steps that may each be left undone.
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    pub fn check(&self) -> Result<(), Interrupted> {
+        if self.interrupt.is_cancelled() { Err(Interrupted) } else { Ok(()) }
+    }
+}
+
+/// A piece of work under way.
+pub struct Task {
+    task: Arc<str>,
+    run: Run,
+}
+
+impl Task {
+    /// Reports `by` more units done.
+    pub fn advance(&self, by: u64) {
+        (self.run.listener)(Event::Advanced { task: Arc::clone(&self.task), by });
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        (self.run.listener)(Event::Ended { task: Arc::clone(&self.task) });
+    }
+}

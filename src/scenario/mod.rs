@@ -1,0 +1,1 @@
+//! Scenario files: what an application sends, how often, with which values, and what it expects of the plans.

@@ -1,0 +1,106 @@
+//! A real server for each test, and the `omtdb` command to run against it.
+
+use std::path::PathBuf;
+use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use omtdb::pg::cluster::{self, Cluster, Lease, Options, Settings};
+use omtdb::pg::{Programs, Session, Target};
+
+/// PostgreSQL's programs for the tests.
+///
+/// # Panics
+/// When there are none: a test without a server would prove nothing.
+pub(crate) fn programs() -> Programs {
+    let explicit = std::env::var_os("OMTDB_PG_BIN").map(PathBuf::from);
+    Programs::find(explicit.as_deref(), std::env::var_os("PATH").as_deref())
+        .expect("PostgreSQL's server programs are needed: run scripts/test, which installs them")
+}
+
+/// `OMTDB_HOME` of this test process; `scripts/test` sweeps up what a killed one leaves.
+pub(crate) fn home() -> PathBuf {
+    PathBuf::from(format!("/tmp/omtdb-it-{}", std::process::id()))
+}
+
+/// A name no other test of this process uses.
+pub(crate) fn fresh_name(prefix: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A running server that goes when the test ends, also when it fails.
+pub(crate) struct Server {
+    lease: Lease,
+}
+
+impl Server {
+    /// A new server with nothing in it.
+    pub(crate) fn start() -> Self {
+        Self::with_settings(&[])
+    }
+
+    /// A new server with `settings`.
+    pub(crate) fn with_settings(settings: &[(&str, &str)]) -> Self {
+        // Tests lose nothing when the machine does: no flushing.
+        let mut all: Settings = [("fsync".to_owned(), "off".to_owned())].into();
+        all.extend(settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
+        let name = fresh_name("t");
+        let cluster = Cluster::make(&home().join("clusters"), &name, &programs(), &Options { settings: all });
+        Self { lease: Lease::throw_away(cluster.unwrap()).unwrap() }
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        self.lease.cluster()
+    }
+
+    /// An empty database of its own in this server.
+    pub(crate) async fn database(&self) -> Target {
+        let name = fresh_name("d");
+        let session = self.session("postgres").await;
+        session.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        session.close().await;
+        self.cluster().target(&name)
+    }
+
+    pub(crate) async fn session(&self, dbname: &str) -> Session {
+        Session::connect(&self.cluster().target(dbname), "test").await.unwrap()
+    }
+
+    /// The URL of database `dbname`, for the command.
+    pub(crate) fn url(&self, dbname: &str) -> String {
+        self.cluster().url(dbname)
+    }
+}
+
+/// Runs `omtdb` to its end, in an environment of its own.
+pub(crate) fn omtdb(args: &[&str]) -> Output {
+    command().args(args).output().unwrap()
+}
+
+/// The `omtdb` command in an environment of its own.
+pub(crate) fn command() -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_omtdb"));
+    command.env_clear().env("OMTDB_HOME", home()).env("HOME", home());
+    for kept in ["PATH", "OMTDB_PG_BIN"] {
+        if let Some(value) = std::env::var_os(kept) {
+            command.env(kept, value);
+        }
+    }
+    command
+}
+
+/// The one JSON document on standard output.
+#[track_caller]
+pub(crate) fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(output)))
+}
+
+/// What the command said, for messages of failed assertions.
+pub(crate) fn text(output: &Output) -> String {
+    format!(
+        "exit {:?}\n--- stdout\n{}\n--- stderr\n{}",
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
