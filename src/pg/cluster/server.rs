@@ -3,8 +3,10 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
-use super::{Cluster, ClusterError, Result, Settings, file};
+use super::{Cluster, ClusterError, PORT, Result, Settings, file};
 use crate::pg::programs::{Programs, run};
 
 const SETTINGS_FILE: &str = "omtdb.conf";
@@ -45,12 +47,12 @@ fn give(path: &Path, programs: &Programs) -> Result<()> {
 
 /// Settings of every cluster of ours.
 pub(super) fn defaults(socket_dir: &Path) -> Settings {
-    let socket_dir = socket_dir.display().to_string();
+    let (socket_dir, port) = (socket_dir.display().to_string(), PORT.to_string());
     [
         ("listen_addresses", ""),
         ("unix_socket_directories", socket_dir.as_str()),
         ("unix_socket_permissions", "0700"),
-        ("port", "5432"),
+        ("port", port.as_str()),
         ("shared_buffers", "256MB"),
         ("max_wal_size", "4GB"),
         ("max_connections", "100"),
@@ -101,27 +103,40 @@ fn include_settings(cluster: &Cluster) -> Result<()> {
     write_owned(&path, &format!("{text}\n{line}\n"), cluster.programs())
 }
 
+/// How often to try again while processes of a server that was shot down still hold its shared memory.
+const TRIES: u32 = 50;
+const BETWEEN_TRIES: Duration = Duration::from_millis(200);
+
 pub(super) fn start(cluster: &Cluster) -> Result<bool> {
-    let data = cluster.data_dir();
-    if running_pid(&data).is_some() {
+    if running_pid(&cluster.data_dir()).is_some() {
         return Ok(false);
     }
-    remove_stale_pid_file(&data)?;
+    remove_stale_locks(cluster)?;
     if !cluster.socket_dir().exists() {
         make_private_dir(cluster.socket_dir(), cluster.programs())?;
     }
-    let log = cluster.log_path();
-    let before = fs::metadata(&log).map_or(0, |m| m.len());
-    let mut command = cluster.programs().command("pg_ctl");
-    command.arg("start").arg("--pgdata").arg(&data).arg("--log").arg(&log);
-    // The server inherits what pg_ctl has: a pipe would stay open as long as the server lives.
-    command.args(["--wait", "--timeout", PATIENCE_S, "--silent"]);
-    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    let status = file("run", Path::new("pg_ctl"), command.status())?;
-    if status.success() {
-        return Ok(true);
+    let mut said = String::new();
+    for _ in 0..TRIES {
+        let before = fs::metadata(cluster.log_path()).map_or(0, |m| m.len());
+        if try_start(cluster)? {
+            return Ok(true);
+        }
+        said = tail(&cluster.log_path(), before);
+        if !said.contains("pre-existing shared memory block") {
+            break;
+        }
+        std::thread::sleep(BETWEEN_TRIES);
     }
-    Err(ClusterError::DoesNotStart { name: cluster.name().to_owned(), log: tail(&log, before) })
+    Err(ClusterError::DoesNotStart { name: cluster.name().to_owned(), log: said })
+}
+
+fn try_start(cluster: &Cluster) -> Result<bool> {
+    let mut command = cluster.programs().command("pg_ctl");
+    command.arg("start").arg("--pgdata").arg(cluster.data_dir()).arg("--log").arg(cluster.log_path());
+    command.args(["--wait", "--timeout", PATIENCE_S, "--silent"]);
+    // The server inherits what pg_ctl has: a pipe would stay open as long as the server lives.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(file("run", Path::new("pg_ctl"), command.status())?.success())
 }
 
 /// The last lines that `log` gained since it was `from` bytes long.
@@ -160,7 +175,15 @@ pub(super) fn running_pid(data: &Path) -> Option<u32> {
     (cwd == data).then_some(pid)
 }
 
-fn remove_stale_pid_file(data: &Path) -> Result<()> {
-    let path = data.join("postmaster.pid");
-    if path.exists() { file("remove the stale", &path, fs::remove_file(&path)) } else { Ok(()) }
+/// Removes what a server that was shot down leaves. PostgreSQL does so itself unless the number of its process is taken
+/// again, or still stands in the process table because nobody has collected it.
+fn remove_stale_locks(cluster: &Cluster) -> Result<()> {
+    let socket = cluster.socket_dir().join(format!(".s.PGSQL.{PORT}"));
+    let lock = cluster.socket_dir().join(format!(".s.PGSQL.{PORT}.lock"));
+    for path in [cluster.data_dir().join("postmaster.pid"), socket, lock] {
+        if path.exists() {
+            file("remove the stale", &path, fs::remove_file(&path))?;
+        }
+    }
+    Ok(())
 }
