@@ -7,7 +7,7 @@ use omtdb::pg::cluster::{self, Cluster, Mark, Options, Settings};
 use omtdb::verdict::{UsageError, Verdict};
 use serde::Serialize;
 
-use super::place::{ProgramArgs, home};
+use super::place::{ProgramArgs, home, make_database};
 use super::{Cx, Outcome};
 
 const DEFAULT: &str = "scratch";
@@ -77,9 +77,9 @@ struct Started {
     port: u16,
 }
 
-pub(crate) fn run(args: Args, cx: &Cx) -> Outcome {
+pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     match &args.action {
-        Action::Start { name, set } => start(&args, name, set, cx),
+        Action::Start { name, set } => start(&args, name, set, cx).await,
         Action::Stop { name } => {
             open(&args, name)?.stop(true)?;
             cx.out.result(&serde_json::json!({ "name": name }), format!("{name} is stopped"))?;
@@ -99,7 +99,7 @@ fn open(args: &Args, name: &str) -> anyhow::Result<Cluster> {
     Ok(Cluster::open(&home()?, name, &args.programs.find()?)?)
 }
 
-fn start(args: &Args, name: &str, set: &[(String, String)], cx: &Cx) -> Outcome {
+async fn start(args: &Args, name: &str, set: &[(String, String)], cx: &Cx) -> Outcome {
     let settings: Settings = set.iter().cloned().collect();
     let cluster = Cluster::make(&home()?, name, &args.programs.find()?, &Options::default())?;
     if settings.is_empty() {
@@ -107,6 +107,7 @@ fn start(args: &Args, name: &str, set: &[(String, String)], cx: &Cx) -> Outcome 
     } else {
         cluster.restart_with(&settings)?;
     }
+    make_database(&cluster).await?;
     let started = Started {
         name: name.to_owned(),
         url: cluster.url(cluster::DATABASE),

@@ -41,7 +41,12 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<UsageError>()
         || matches!(
             cluster,
-            Some(ClusterError::BadName(_) | ClusterError::Unknown { .. } | ClusterError::NotOurs { .. })
+            Some(
+                ClusterError::BadName(_)
+                    | ClusterError::Unknown { .. }
+                    | ClusterError::NotOurs { .. }
+                    | ClusterError::Closed { .. }
+            )
         )
 }
 

@@ -126,7 +126,7 @@ async fn dispatch(command: Command, cx: &Cx) -> Outcome {
         Command::Backup(args) => backup::run(args, cx).await,
         Command::Drill(args) => drill::run(args, cx).await,
         Command::Report(args) => report::run(args, cx).await,
-        Command::Cluster(args) => cluster::run(args, cx),
+        Command::Cluster(args) => cluster::run(args, cx).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "omtdb", &mut std::io::stdout());
             Ok(Verdict::Pass)

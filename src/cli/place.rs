@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use omtdb::pg::cluster::{self, AtEnd, Cluster, Lease};
+use omtdb::pg::cluster::{self, Cluster, Lease};
 use omtdb::pg::{Programs, Session, Target};
 use omtdb::verdict::UsageError;
 
@@ -57,8 +57,7 @@ impl PlaceArgs {
     pub(crate) async fn throw_away(&self, purpose: &str) -> anyhow::Result<Place> {
         let name = format!("{purpose}-{}", std::process::id());
         let cluster = Cluster::make(&home()?, &name, &self.programs.find()?, &cluster::Options::default())?;
-        let mut lease = Lease::throw_away(cluster)?;
-        lease.at_end(AtEnd::Destroy);
+        let lease = Lease::throw_away(cluster)?;
         make_database(lease.cluster()).await?;
         Ok(Place { target: lease.cluster().target(cluster::DATABASE), lease: Some(lease) })
     }
@@ -68,7 +67,8 @@ impl PlaceArgs {
     }
 }
 
-async fn make_database(cluster: &Cluster) -> anyhow::Result<()> {
+/// Makes the database that commands use, if it is not there.
+pub(super) async fn make_database(cluster: &Cluster) -> anyhow::Result<()> {
     let session = Session::connect(&cluster.target("postgres"), "cluster").await?;
     let known = "SELECT FROM pg_catalog.pg_database WHERE datname = $1";
     if session.query_opt(known, &[&cluster::DATABASE]).await?.is_none() {

@@ -93,6 +93,19 @@ async fn the_command_starts_lists_and_destroys() {
 }
 
 #[test]
+fn a_home_the_server_cannot_reach_is_named() {
+    if programs().run_as().is_none() {
+        // Only root hands servers to another user.
+        return;
+    }
+    let closed = tempfile::tempdir().unwrap();
+    let output =
+        command().args(["cluster", "start"]).env("OMTDB_HOME", closed.path().join("home")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("OMTDB_HOME"), "{}", text(&output));
+}
+
+#[test]
 fn eight_commands_make_one_cluster() {
     let name = fresh_name("race");
     let children: Vec<_> =

@@ -85,6 +85,17 @@ pub enum ClusterError {
         /// The system's answer.
         error: io::Error,
     },
+    /// The servers' user cannot get to the directory.
+    #[error(
+        "{closed} is closed to the user that PostgreSQL runs as here, who must get to {home}\n  help: name an open directory with OMTDB_HOME",
+        closed = closed.display(), home = home.display()
+    )]
+    Closed {
+        /// Where clusters are to live.
+        home: PathBuf,
+        /// The directory on the way that may not be passed.
+        closed: PathBuf,
+    },
     /// A program of PostgreSQL failed.
     #[error(transparent)]
     Programs(#[from] ProgramsError),

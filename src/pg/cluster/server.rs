@@ -15,14 +15,23 @@ const PATIENCE_S: &str = "600";
 
 /// Makes `home` itself, which the server's user must be able to pass through.
 pub(super) fn make_home(home: &Path, programs: &Programs) -> Result<()> {
-    if home.is_dir() {
+    let known = home.is_dir();
+    file("make", home, fs::create_dir_all(home))?;
+    if programs.run_as().is_none() {
         return Ok(());
     }
-    file("make", home, fs::create_dir_all(home))?;
-    if programs.run_as().is_some() {
+    if !known {
         file("open up", home, fs::set_permissions(home, fs::Permissions::from_mode(0o755)))?;
     }
-    Ok(())
+    match home.ancestors().find(|dir| is_closed(dir)) {
+        Some(dir) => Err(ClusterError::Closed { home: home.to_owned(), closed: dir.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// Whether others may not pass through `dir`.
+fn is_closed(dir: &Path) -> bool {
+    fs::metadata(dir).is_ok_and(|meta| meta.permissions().mode() & 0o001 == 0)
 }
 
 /// Makes `dir`, the server user's and closed to others.
