@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use omtdb::pg::cluster::{self, Cluster, Lease};
+use omtdb::pg::error::Doing as _;
 use omtdb::pg::{Programs, Session, Target};
 use omtdb::verdict::UsageError;
+use tokio_postgres::error::SqlState;
 
 /// `--url`, `--scratch`, `--pg-bin`.
 #[derive(clap::Args, Debug, Clone)]
@@ -71,12 +73,27 @@ impl PlaceArgs {
 pub(super) async fn make_database(cluster: &Cluster) -> anyhow::Result<()> {
     let session = Session::connect(&cluster.target("postgres"), "cluster").await?;
     let known = "SELECT FROM pg_catalog.pg_database WHERE datname = $1";
-    if session.query_opt(known, &[&cluster::DATABASE]).await?.is_none() {
+    if session
+        .query_opt(known, &[&cluster::DATABASE])
+        .await
+        .doing(|| "look for the scratch database".to_owned())?
+        .is_none()
+    {
         let create = format!("CREATE DATABASE {}", omtdb::pg::ident::quoted(cluster::DATABASE));
-        session.batch_execute(&create).await.context("create the scratch database")?;
+        match session.batch_execute(&create).await {
+            // Another omtdb was faster.
+            Err(error) if is_duplicate(&error) => {}
+            created => created.doing(|| "create the scratch database".to_owned())?,
+        }
     }
     session.close().await;
     Ok(())
+}
+
+fn is_duplicate(error: &tokio_postgres::Error) -> bool {
+    error
+        .code()
+        .is_some_and(|code| *code == SqlState::DUPLICATE_DATABASE || *code == SqlState::UNIQUE_VIOLATION)
 }
 
 /// Where scratch clusters live: `OMTDB_HOME`, else the platform's state directory. Root's own is closed to the user

@@ -1,6 +1,7 @@
 //! Scratch clusters: made, run, crashed, mended, removed.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use omtdb::pg::Session;
@@ -99,6 +100,7 @@ fn a_home_the_server_cannot_reach_is_named() {
         return;
     }
     let closed = tempfile::tempdir().unwrap();
+    fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let output =
         command().args(["cluster", "start"]).env("OMTDB_HOME", closed.path().join("home")).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));

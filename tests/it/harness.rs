@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use omtdb::pg::cluster::{self, Cluster, Lease, Options, Settings};
+use omtdb::pg::cluster::{Cluster, Lease, Options, Settings};
 use omtdb::pg::{Programs, Session, Target};
 
 /// PostgreSQL's programs for the tests.
