@@ -27,7 +27,7 @@ pub(crate) struct PlaceArgs {
 #[derive(clap::Args, Debug, Clone)]
 pub(crate) struct ProgramArgs {
     /// Directory of PostgreSQL's server programs, 15 to 18 [default: PATH, else the newest installed]
-    #[arg(long, value_name = "DIR", env = "OMTDB_PG_BIN")]
+    #[arg(long, value_name = "DIR", env = "OMTDB_PG_BIN", global = true)]
     pub(crate) pg_bin: Option<PathBuf>,
 }
 
