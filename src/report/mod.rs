@@ -1,7 +1,14 @@
 //! The record of a run, and everything rendered from it.
 
+mod host;
+mod record;
+#[cfg(test)]
+mod samples;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::host::{host, server};
+pub use self::record::{RecordError, read, write, write_whole};
 use crate::pg::ServerVersion;
 use crate::verdict::Verdict;
 use crate::{audit, datagen, drill, explain, load, migrate};
