@@ -1,14 +1,24 @@
 //! The record of a run, and everything rendered from it.
 
+mod checks;
+mod figures;
 mod host;
+mod junit;
+mod markdown;
 mod record;
 #[cfg(test)]
 mod samples;
+mod text;
+
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub use self::host::{host, server};
+pub use self::junit::junit;
+pub use self::markdown::markdown;
 pub use self::record::{RecordError, read, write, write_whole};
+pub use self::text::{Paint, text};
 use crate::pg::ServerVersion;
 use crate::verdict::Verdict;
 use crate::{audit, datagen, drill, explain, load, migrate};
@@ -96,4 +106,41 @@ pub struct Stage {
     pub summary: String,
     /// Why it is not a pass; one entry a reason.
     pub reasons: Vec<String>,
+}
+
+/// Where the files of a run lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The record.
+    pub run_json: PathBuf,
+    /// The report for people.
+    pub html: PathBuf,
+    /// The report for CI.
+    pub junit: PathBuf,
+}
+
+impl Written {
+    /// The names they have in `dir`.
+    #[must_use]
+    pub fn in_dir(dir: &Path) -> Self {
+        Self { run_json: dir.join("run.json"), html: dir.join("report.html"), junit: dir.join("junit.xml") }
+    }
+}
+
+impl RunRecord {
+    /// The run in one line: sizes, length, server and machine.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let server = self.server.as_ref().map_or(String::new(), |s| format!("PostgreSQL {} on ", s.version));
+        let cut = if self.interrupted { ", interrupted" } else { "" };
+        format!(
+            "omtdb {}, profile {}, seed {}, {}{cut}; {server}{}, {}",
+            self.omtdb_version,
+            self.profile,
+            self.seed,
+            figures::seconds(self.total_s),
+            figures::counted(self.host.cpus, "processor", "processors"),
+            crate::units::Bytes(self.host.memory_bytes),
+        )
+    }
 }
