@@ -1,1 +1,3 @@
 //! The leaves of a hash-partitioned table: PostgreSQL's own hash, bounds, and the live map.
+
+pub mod hash;
