@@ -1,8 +1,38 @@
-//! Migrations: which there are, which are applied, applying the rest, and whether the database is what they promise.
+//! Migrations: which there are ([`source`]), which are applied, applying the rest ([`apply()`]), and whether the database
+//! is what they promise.
+//!
+//! Refinery gives the files' format, the history and its checks. What it lacks is here: one migrator at a time, names
+//! that are checked, an interrupt, a limit to lock waits, and a duration for each migration.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pg::{Session, Target};
 use crate::schema::Drift;
+
+mod apply;
+mod executor;
+mod history;
+mod lock;
+mod plan;
+pub mod source;
+
+pub use apply::{Options, apply};
+pub use lock::{Busy, KEY as LOCK_KEY};
+pub use plan::Problem;
+pub use source::{Source, SourceError};
+
+/// What is applied to `target`'s database and what is not. Takes no lock, creates nothing.
+///
+/// # Errors
+/// When the server cannot be reached, or its history cannot be read.
+pub async fn status(target: &Target, source: &Source) -> anyhow::Result<Status> {
+    let session = Session::connect(target, "migrate").await?;
+    let applied = history::read(&session).await?;
+    session.close().await;
+    Ok(plan::status(source.migrations(), &applied))
+}
 
 /// What `migrate status` reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +45,24 @@ pub struct Status {
     pub pending: Vec<Known>,
     /// Applied, in order.
     pub applied: Vec<Done>,
+    /// Disagreements between the files and the history; while there is one, nothing is applied.
+    pub problems: Vec<Problem>,
+}
+
+impl Status {
+    /// Fails while files and history disagree, saying every way in which they do.
+    ///
+    /// # Errors
+    /// All problems at once.
+    fn refuse_problems(&self, source: &Source) -> anyhow::Result<()> {
+        let problems: Vec<String> = self.problems.iter().map(Problem::to_string).collect();
+        anyhow::ensure!(
+            problems.is_empty(),
+            "the database's history disagrees with {source}; nothing was applied\n{}",
+            problems.join("\n")
+        );
+        Ok(())
+    }
 }
 
 /// A migration that there is a file for.
@@ -24,6 +72,13 @@ pub struct Known {
     pub version: i64,
     /// Words in the file's name.
     pub name: String,
+}
+
+/// `V7__user_media`, as in its file's name.
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "V{}__{}", self.version, self.name)
+    }
 }
 
 /// A migration in the database's history.

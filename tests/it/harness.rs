@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use omtdb::migrate::{self, Source};
 use omtdb::pg::cluster::{Cluster, Lease, Options, Settings};
 use omtdb::pg::{Programs, Session, Target};
+use omtdb::run::Run;
 
 /// PostgreSQL's programs for the tests.
 ///
@@ -60,6 +62,15 @@ impl Server {
         session.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
         session.close().await;
         self.cluster().target(&name)
+    }
+
+    /// A database of its own with every migration applied.
+    pub(crate) async fn migrated(&self) -> Target {
+        let target = self.database().await;
+        migrate::apply(&target, &Source::embedded(), &migrate::Options::default(), &Run::silent())
+            .await
+            .unwrap();
+        target
     }
 
     pub(crate) async fn session(&self, dbname: &str) -> Session {

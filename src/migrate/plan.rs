@@ -1,0 +1,192 @@
+//! Which migrations are to be applied, from what is known and what the database has had: pure.
+
+use refinery_core::Migration;
+use serde::{Deserialize, Serialize};
+use time::format_description::well_known::Rfc3339;
+
+use super::{Done, Known, Status};
+use crate::verdict::UsageError;
+
+/// A disagreement between the files and the history, which forbids applying anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Problem {
+    /// The file is not what was applied under its version.
+    #[error(
+        "V{version}__{file} is not what was applied as version {version} ({applied}): its name or text has changed since\n  help: restore the file as it was applied, and put the change into a new migration"
+    )]
+    Divergent {
+        /// The version.
+        version: i64,
+        /// The file's name.
+        file: String,
+        /// The name in the history.
+        applied: String,
+    },
+    /// It was applied, and there is no file for it.
+    #[error(
+        "version {version} ({applied}) was applied to this database, and there is no file for it\n  help: bring the file back, or use a newer omtdb: another branch or release has been here"
+    )]
+    Missing {
+        /// The version.
+        version: i64,
+        /// The name in the history.
+        applied: String,
+    },
+    /// It is older than the newest applied migration and was not applied.
+    #[error(
+        "V{version}__{file} was never applied, and version {current} already is\n  help: give it a version above {current}"
+    )]
+    Late {
+        /// The version.
+        version: i64,
+        /// The file's name.
+        file: String,
+        /// Version of the newest applied migration.
+        current: i64,
+    },
+}
+
+/// What the files and the history come to.
+pub(super) fn status(known: &[Migration], applied: &[Migration]) -> Status {
+    let current = applied.iter().map(Migration::version).max();
+    let is_applied = |version| applied.iter().any(|one| one.version() == version);
+    let (pending, late): (Vec<_>, Vec<_>) = known
+        .iter()
+        .filter(|one| !is_applied(one.version()))
+        .partition(|one| current.is_none_or(|current| one.version() > current));
+    let mut problems: Vec<Problem> = applied.iter().filter_map(|one| disagreement(known, one)).collect();
+    problems.extend(late.into_iter().zip(current).map(|(file, current)| Problem::Late {
+        version: file.version(),
+        file: file.name().to_owned(),
+        current,
+    }));
+    Status {
+        current,
+        latest: known.iter().map(Migration::version).max(),
+        pending: pending.into_iter().map(Known::from).collect(),
+        applied: applied.iter().map(Done::from).collect(),
+        problems,
+    }
+}
+
+/// The pending migrations up to and including `last`, or all of them.
+///
+/// # Errors
+/// When `last` is no known version, or is below what is applied already.
+pub(super) fn up_to(
+    status: &Status,
+    known: &[Migration],
+    last: Option<i64>,
+) -> Result<Vec<Known>, UsageError> {
+    let Some(last) = last else { return Ok(status.pending.clone()) };
+    if !known.iter().any(|one| one.version() == last) {
+        let (first, latest) =
+            (known.first().map_or(0, Migration::version), status.latest.unwrap_or_default());
+        return Err(UsageError(format!(
+            "there is no migration {last}; versions run from {first} to {latest}"
+        )));
+    }
+    if let Some(current) = status.current.filter(|&current| current > last) {
+        return Err(UsageError(format!(
+            "the database is at version {current} already, and migrations only go forward\n  help: restore a backup taken before it, or write a migration that changes back what {last} does not want"
+        )));
+    }
+    Ok(status.pending.iter().filter(|one| one.version <= last).cloned().collect())
+}
+
+fn disagreement(known: &[Migration], applied: &Migration) -> Option<Problem> {
+    let version = applied.version();
+    let name = applied.name().to_owned();
+    match known.iter().find(|one| one.version() == version) {
+        None => Some(Problem::Missing { version, applied: name }),
+        Some(file) if file != applied => {
+            Some(Problem::Divergent { version, file: file.name().to_owned(), applied: name })
+        }
+        Some(_) => None,
+    }
+}
+
+impl From<&Migration> for Known {
+    fn from(migration: &Migration) -> Self {
+        Self { version: migration.version(), name: migration.name().to_owned() }
+    }
+}
+
+impl From<&Migration> for Done {
+    fn from(migration: &Migration) -> Self {
+        let applied_on = migration.applied_on().and_then(|when| when.format(&Rfc3339).ok());
+        Self {
+            version: migration.version(),
+            name: migration.name().to_owned(),
+            applied_on: applied_on.unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, sql: &str) -> Migration {
+        Migration::unapplied(name, sql).unwrap()
+    }
+
+    fn done(name: &str, sql: &str) -> Migration {
+        let file = file(name, sql);
+        Migration::applied(
+            file.version(),
+            file.name().to_owned(),
+            time::OffsetDateTime::UNIX_EPOCH,
+            file.checksum(),
+        )
+    }
+
+    fn versions(known: &[Known]) -> Vec<i64> {
+        known.iter().map(|one| one.version).collect()
+    }
+
+    #[test]
+    fn what_is_not_applied_is_pending() {
+        let known = [file("V1__a", "1"), file("V2__b", "2"), file("V10__c", "3")];
+        let status = status(&known, &[done("V1__a", "1")]);
+        assert_eq!((status.current, status.latest), (Some(1), Some(10)));
+        assert_eq!(versions(&status.pending), [2, 10]);
+        assert_eq!(status.applied[0].applied_on, "1970-01-01T00:00:00Z");
+        assert!(status.problems.is_empty());
+        assert_eq!(versions(&up_to(&status, &known, Some(2)).unwrap()), [2]);
+        assert_eq!(versions(&up_to(&status, &known, None).unwrap()), [2, 10]);
+    }
+
+    #[test]
+    fn a_changed_file_is_divergent() {
+        let status = status(&[file("V1__a", "1 ")], &[done("V1__a", "1")]);
+        let (file, applied) = ("a".to_owned(), "a".to_owned());
+        assert_eq!(status.problems, [Problem::Divergent { version: 1, file, applied }]);
+    }
+
+    #[test]
+    fn a_removed_file_is_missing() {
+        let status = status(&[file("V2__b", "2")], &[done("V1__a", "1")]);
+        assert_eq!(status.problems, [Problem::Missing { version: 1, applied: "a".to_owned() }]);
+        assert_eq!(versions(&status.pending), [2]);
+    }
+
+    #[test]
+    fn a_file_below_the_newest_applied_one_is_late() {
+        let known = [file("V1__a", "1"), file("V2__b", "2")];
+        let status = status(&known, &[done("V2__b", "2")]);
+        assert_eq!(status.problems, [Problem::Late { version: 1, file: "a".to_owned(), current: 2 }]);
+        assert!(status.pending.is_empty());
+    }
+
+    #[test]
+    fn a_target_must_exist_and_lie_ahead() {
+        let known = [file("V1__a", "1"), file("V2__b", "2")];
+        let fresh = status(&known, &[]);
+        assert!(up_to(&fresh, &known, Some(3)).unwrap_err().0.contains("from 1 to 2"));
+        let full = status(&known, &[done("V1__a", "1"), done("V2__b", "2")]);
+        assert!(up_to(&full, &known, Some(1)).unwrap_err().0.contains("version 2 already"));
+        assert!(up_to(&full, &known, Some(2)).unwrap().is_empty());
+    }
+}

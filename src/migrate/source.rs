@@ -1,0 +1,221 @@
+//! Where migrations come from: embedded in this program, or a directory. Every name is checked here, because refinery
+//! skips a file that it does not understand.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use refinery_core::Migration;
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// The known migrations, by version, and where they come from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    origin: Option<PathBuf>,
+    migrations: Vec<Migration>,
+}
+
+/// Why a directory is not a set of migrations; each names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A file, or the directory itself, cannot be read.
+    #[error("read {path}: {error}", path = path.display())]
+    Unreadable {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// A file would be skipped, or would break, if it were not refused.
+    #[error(
+        "{path} is not a migration: {why}\n  help: name it V<version>__<words>.sql, such as V12__add_pages.sql",
+        path = path.display()
+    )]
+    Misnamed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its name.
+        why: &'static str,
+    },
+    /// Two files claim one version.
+    #[error(
+        "version {version} occurs twice: {first} and {second}\n  help: give the one that is nowhere applied yet the next free version",
+        first = first.display(),
+        second = second.display()
+    )]
+    Duplicate {
+        /// The version.
+        version: i64,
+        /// One file.
+        first: PathBuf,
+        /// The other file.
+        second: PathBuf,
+    },
+    /// There is nothing to apply, which is hardly what was meant.
+    #[error("{dir} holds no migration", dir = dir.display())]
+    Empty {
+        /// The directory.
+        dir: PathBuf,
+    },
+}
+
+impl Source {
+    /// The migrations that this program was built with.
+    #[must_use]
+    pub fn embedded() -> Self {
+        let mut migrations = embedded::migrations::runner().get_migrations().clone();
+        migrations.sort();
+        Self { origin: None, migrations }
+    }
+
+    /// The migrations in `dir`, which holds nothing else but Markdown and hidden files.
+    ///
+    /// # Errors
+    /// When a file cannot be read, is misnamed, or claims another one's version; when there is none.
+    pub fn read(dir: &Path) -> Result<Self, SourceError> {
+        let mut known: BTreeMap<i64, (PathBuf, Migration)> = BTreeMap::new();
+        for path in files(dir)? {
+            let migration = read(&path)?;
+            match known.entry(migration.version()) {
+                Entry::Vacant(free) => {
+                    free.insert((path, migration));
+                }
+                Entry::Occupied(taken) => {
+                    return Err(SourceError::Duplicate {
+                        version: migration.version(),
+                        first: taken.get().0.clone(),
+                        second: path,
+                    });
+                }
+            }
+        }
+        if known.is_empty() {
+            return Err(SourceError::Empty { dir: dir.to_owned() });
+        }
+        let migrations = known.into_values().map(|(_, migration)| migration).collect();
+        Ok(Self { origin: Some(dir.to_owned()), migrations })
+    }
+
+    /// The migrations, by version.
+    #[must_use]
+    pub fn migrations(&self) -> &[Migration] {
+        &self.migrations
+    }
+}
+
+/// Where the migrations are, for messages.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Some(dir) => write!(f, "{}", dir.display()),
+            None => f.write_str("the migrations built into omtdb"),
+        }
+    }
+}
+
+/// What lies in `dir` apart from Markdown and hidden files, by name.
+fn files(dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    let unreadable = |error| SourceError::Unreadable { path: dir.to_owned(), error };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_none_or(|extension| extension != "md") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(path: &Path) -> Result<Migration, SourceError> {
+    let misnamed = |why| SourceError::Misnamed { path: path.to_owned(), why };
+    let name =
+        path.file_name().and_then(|name| name.to_str()).ok_or_else(|| misnamed("its name is not UTF-8"))?;
+    let stem = check_name(name).map_err(misnamed)?;
+    if path.is_dir() {
+        return Err(misnamed("it is a directory"));
+    }
+    let sql =
+        fs::read_to_string(path).map_err(|error| SourceError::Unreadable { path: path.to_owned(), error })?;
+    Migration::unapplied(stem, &sql).map_err(|_| misnamed("refinery does not understand its name"))
+}
+
+/// The stem of `name`, or what is wrong with it. Narrower than refinery's own rule, which skips what it does not match
+/// and panics on `|1__x.sql`.
+fn check_name(name: &str) -> Result<&str, &'static str> {
+    let stem = name.strip_suffix(".sql").ok_or("it does not end in .sql")?;
+    let (head, words) = stem.split_once("__").ok_or("there is no double underscore after the version")?;
+    if head.starts_with('U') {
+        return Err("out-of-order migrations (U) are not supported");
+    }
+    let version = head.strip_prefix('V').ok_or("it does not begin with V")?;
+    if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("its version is not a whole number");
+    }
+    if version.parse::<i64>().is_err() {
+        return Err("its version does not fit into 64 bits");
+    }
+    if words.is_empty() || !words.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Err("the words after the version are other than letters, digits and underscores");
+    }
+    Ok(stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_be_skipped_are_refused() {
+        for good in ["V1__schemas.sql", "V20261124__add_pages_2.sql", "V007__x.sql"] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        let bad = [
+            "v3__lower.sql",
+            "V3_one_underscore.sql",
+            "V1.2__dotted.sql",
+            "V99999999999999999999__long.sql",
+            "U4__unversioned.sql",
+            "|1__x.sql",
+            "V1__.sql",
+            "V1__with-dash.sql",
+            "V__x.sql",
+            "V1__x.SQL",
+            "V1__x.sql.orig",
+            "V1__x.rs",
+            "notes.txt",
+        ];
+        for bad in bad {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_embedded_is_what_lies_in_the_directory() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        let (embedded, read) = (Source::embedded(), Source::read(&dir).unwrap());
+        assert_eq!(embedded.migrations(), read.migrations());
+    }
+
+    #[test]
+    fn two_files_of_one_version_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("V1__a.sql"), "SELECT 1").unwrap();
+        fs::write(dir.path().join("V01__b.sql"), "SELECT 2").unwrap();
+        let error = Source::read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("V1__a.sql") && error.contains("V01__b.sql"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_directory_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("README.md"), "").unwrap();
+        assert!(matches!(Source::read(dir.path()), Err(SourceError::Empty { .. })));
+    }
+}
