@@ -1,6 +1,15 @@
 //! The data generator: who has what (pure), how it becomes rows, how rows become a loaded database, and the proof.
 
+pub mod dist;
+pub mod random;
+pub mod spec;
+
 use serde::{Deserialize, Serialize};
+
+pub use spec::{Foreign, Profile, Sizes, Spec};
+
+/// Version of the meaning of (seed, sizes). Raise it with every change that gives other rows for the same arguments.
+pub const DATA_VERSION: u32 = 1;
 
 /// What `generate` did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
