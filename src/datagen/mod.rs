@@ -1,11 +1,14 @@
 //! The data generator: who has what (pure), how it becomes rows, how rows become a loaded database, and the proof.
 
 pub mod dist;
+pub mod model;
 pub mod random;
 pub mod spec;
+pub mod words;
 
 use serde::{Deserialize, Serialize};
 
+pub use model::Model;
 pub use spec::{Foreign, Profile, Sizes, Spec};
 
 /// Version of the meaning of (seed, sizes). Raise it with every change that gives other rows for the same arguments.

@@ -79,6 +79,13 @@ impl Draws {
         &choices[index]
     }
 
+    /// One of `words`.
+    #[inline]
+    pub fn word(&mut self, words: &[&'static str]) -> &'static str {
+        let word: &&'static str = self.pick(words);
+        word
+    }
+
     /// A standard normal number, to nine digits.
     pub fn normal(&mut self) -> f64 {
         // Half a step away from both 0 and 1.
