@@ -1,6 +1,6 @@
 //! PostgreSQL, as the rest of omtdb sees it: where it is ([`target`]), a conversation with it ([`session`]),
 //! what it says when it refuses ([`error`]), names ([`ident`]), versions ([`version`]), and servers of our own
-//! ([`programs`], [`cluster`]).
+//! ([`programs`], [`cluster`]), and its client programs ([`tools`]).
 
 pub mod cluster;
 pub mod error;
@@ -9,6 +9,7 @@ pub mod programs;
 pub mod session;
 pub mod target;
 pub mod tls;
+pub mod tools;
 pub mod version;
 
 pub use cluster::Cluster;

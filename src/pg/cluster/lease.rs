@@ -41,6 +41,12 @@ impl Lease {
         Ok(lease)
     }
 
+    /// Holds `cluster`, which somebody else starts; it is destroyed at the end.
+    #[must_use]
+    pub fn hold(cluster: Cluster) -> Self {
+        Self { cluster, at_end: AtEnd::Destroy }
+    }
+
     /// The cluster.
     #[must_use]
     pub fn cluster(&self) -> &Cluster {

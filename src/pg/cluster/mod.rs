@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use lease::{AtEnd, Lease};
 pub use mark::Mark;
+pub(crate) use server::{make_private_dir, write_owned};
 
 use super::programs::{Programs, ProgramsError, run};
 use super::target::Target;
@@ -184,10 +185,25 @@ impl Cluster {
     ) -> std::result::Result<Self, E> {
         let _busy = lock(home, name, programs)?;
         let mut cluster = Self::lay_out(home, name, programs)?;
-        fill(&cluster.data_dir())?;
+        if let Err(error) = fill(&cluster.data_dir()) {
+            file("remove the half-made", &cluster.dir(), fs::remove_dir_all(cluster.dir()))?;
+            return Err(error);
+        }
         server::write_settings(&cluster, &options.settings)?;
         cluster.finish()?;
         Ok(cluster)
+    }
+
+    /// Removes what an omtdb that was killed left of the cluster `name`: whole or half made, running or not, or nothing.
+    ///
+    /// # Errors
+    /// `NotOurs`, and those of stopping and removing.
+    pub fn remove_leftover(home: &Path, name: &str, programs: &Programs) -> Result<()> {
+        check_name(name)?;
+        match Mark::read(&home.join(name))? {
+            Some(mark) => Self { home: home.to_owned(), mark, programs: programs.clone() }.destroy(),
+            None => Ok(()),
+        }
     }
 
     fn with_mark(home: &Path, mark: Mark, programs: &Programs) -> Result<Self> {
@@ -322,6 +338,23 @@ impl Cluster {
     pub fn start(&self) -> Result<bool> {
         let _busy = lock(&self.home, self.name(), &self.programs)?;
         server::start(self)
+    }
+
+    /// Starts its server without waiting for it: a recovery may take hours, and whoever asked for it watches the log.
+    ///
+    /// # Errors
+    /// When the program cannot be run.
+    pub fn launch(&self) -> Result<()> {
+        let _busy = lock(&self.home, self.name(), &self.programs)?;
+        server::launch(self)
+    }
+
+    /// Ends the recovery of its server, which then accepts writes.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn promote(&self) -> Result<()> {
+        server::promote(self)
     }
 
     /// Stops its server, if it runs: `fast` ends sessions and writes a checkpoint, otherwise it is shot down.

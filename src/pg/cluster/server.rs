@@ -35,12 +35,13 @@ fn is_closed(dir: &Path) -> bool {
 }
 
 /// Makes `dir`, the server user's and closed to others.
-pub(super) fn make_private_dir(dir: &Path, programs: &Programs) -> Result<()> {
+pub(crate) fn make_private_dir(dir: &Path, programs: &Programs) -> Result<()> {
     file("make", dir, DirBuilder::new().mode(0o700).create(dir))?;
     give(dir, programs)
 }
 
-pub(super) fn write_owned(path: &Path, contents: &str, programs: &Programs) -> Result<()> {
+/// Writes `path` in place of any there is, the server user's.
+pub(crate) fn write_owned(path: &Path, contents: &str, programs: &Programs) -> Result<()> {
     file("write", path, fs::write(path, contents))?;
     give(path, programs)
 }
@@ -140,9 +141,22 @@ pub(super) fn start(cluster: &Cluster) -> Result<bool> {
 }
 
 fn try_start(cluster: &Cluster) -> Result<bool> {
+    pg_ctl_start(cluster, &["--wait", "--timeout", PATIENCE_S])
+}
+
+pub(super) fn launch(cluster: &Cluster) -> Result<()> {
+    remove_stale_locks(cluster)?;
+    if !cluster.socket_dir().exists() {
+        make_private_dir(cluster.socket_dir(), cluster.programs())?;
+    }
+    // What becomes of it stands in the log.
+    pg_ctl_start(cluster, &["--no-wait"]).map(|_| ())
+}
+
+fn pg_ctl_start(cluster: &Cluster, wait: &[&str]) -> Result<bool> {
     let mut command = cluster.programs().command("pg_ctl");
     command.arg("start").arg("--pgdata").arg(cluster.data_dir()).arg("--log").arg(cluster.log_path());
-    command.args(["--wait", "--timeout", PATIENCE_S, "--silent"]);
+    command.args(wait).arg("--silent");
     // The server inherits what pg_ctl has: a pipe would stay open as long as the server lives.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     Ok(file("run", Path::new("pg_ctl"), command.status())?.success())
@@ -171,6 +185,13 @@ pub(super) fn stop(cluster: &Cluster, fast: bool) -> Result<()> {
         PATIENCE_S,
         "--silent",
     ]))?;
+    Ok(())
+}
+
+pub(super) fn promote(cluster: &Cluster) -> Result<()> {
+    let mut command = cluster.programs().command("pg_ctl");
+    command.arg("promote").arg("--pgdata").arg(cluster.data_dir());
+    run(command.args(["--wait", "--timeout", PATIENCE_S, "--silent"]))?;
     Ok(())
 }
 
