@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use omtdb::pg::cluster::ClusterError;
+use omtdb::report::RecordError;
 use omtdb::verdict::{Interrupted, UsageError, Verdict};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ fn code(error: &anyhow::Error) -> u8 {
 fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
     let cluster = cause.downcast_ref::<ClusterError>();
     cause.is::<UsageError>()
+        || cause.downcast_ref::<RecordError>().is_some_and(RecordError::is_usage)
         || matches!(
             cluster,
             Some(

@@ -1,6 +1,6 @@
 //! A step summary for CI, in GitHub's Markdown: what failed first, then the rest.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use super::RunRecord;
 use super::checks::{Check, suites};
@@ -10,22 +10,24 @@ use crate::verdict::Verdict;
 /// `record` as Markdown.
 #[must_use]
 pub fn markdown(record: &RunRecord) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    drop(write(record, &mut out));
-    out
+    Summary(record).to_string()
 }
 
-fn write(record: &RunRecord, out: &mut String) -> fmt::Result {
-    let cut = if record.interrupted { ", interrupted" } else { "" };
-    writeln!(out, "## omtdb gate: {}{cut}\n", figures::loud(record.verdict))?;
-    failures(record, out)?;
-    stages(record, out)?;
-    latencies(record, out)?;
-    writeln!(out, "{}", plain(&record.headline()))
+struct Summary<'a>(&'a RunRecord);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(record) = self;
+        let cut = if record.interrupted { ", interrupted" } else { "" };
+        writeln!(out, "## omtdb gate: {}{cut}\n", figures::loud(record.verdict))?;
+        failures(record, out)?;
+        stages(record, out)?;
+        latencies(record, out)?;
+        writeln!(out, "{}", plain(&record.headline()))
+    }
 }
 
-fn failures(record: &RunRecord, out: &mut String) -> fmt::Result {
+fn failures(record: &RunRecord, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     let suites = suites(record);
     let bad: Vec<(&str, &Check)> = suites
         .iter()
@@ -48,7 +50,7 @@ fn failures(record: &RunRecord, out: &mut String) -> fmt::Result {
     Ok(())
 }
 
-fn stages(record: &RunRecord, out: &mut String) -> fmt::Result {
+fn stages(record: &RunRecord, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(out, "| stage | verdict | seconds | |\n|---|---|--:|---|")?;
     for stage in &record.stages {
         let verdict = match stage.verdict {
@@ -61,7 +63,7 @@ fn stages(record: &RunRecord, out: &mut String) -> fmt::Result {
     writeln!(out)
 }
 
-fn latencies(record: &RunRecord, out: &mut String) -> fmt::Result {
+fn latencies(record: &RunRecord, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(bench) = record.bench.as_ref().filter(|bench| !bench.scenarios.is_empty()) else {
         return Ok(());
     };

@@ -1,8 +1,10 @@
 //! The record of a run, and everything rendered from it.
 
+mod chart;
 mod checks;
 mod figures;
 mod host;
+mod html;
 mod junit;
 mod markdown;
 mod record;
@@ -12,9 +14,11 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 pub use self::host::{host, server};
+pub use self::html::html;
 pub use self::junit::junit;
 pub use self::markdown::markdown;
 pub use self::record::{RecordError, read, write, write_whole};
@@ -125,6 +129,20 @@ impl Written {
     pub fn in_dir(dir: &Path) -> Self {
         Self { run_json: dir.join("run.json"), html: dir.join("report.html"), junit: dir.join("junit.xml") }
     }
+}
+
+/// Writes everything that is made of `record` into `out_dir`, which is made if it is not there. The record goes first:
+/// whatever happens to the rest can be rendered from it again.
+///
+/// # Errors
+/// When the directory cannot be written.
+pub fn write_all(record: &RunRecord, out_dir: &Path) -> anyhow::Result<Written> {
+    std::fs::create_dir_all(out_dir).with_context(|| format!("make the directory {}", out_dir.display()))?;
+    let written = Written::in_dir(out_dir);
+    write(&written.run_json, record)?;
+    write_whole(&written.html, html(record)?.as_bytes())?;
+    write_whole(&written.junit, junit(record)?.as_bytes())?;
+    Ok(written)
 }
 
 impl RunRecord {

@@ -102,7 +102,7 @@ fn typed<T: for<'de> Deserialize<'de>>(path: &Path, text: &str) -> Result<T, Rec
     })
 }
 
-/// serde_json ends its messages with the place, which stands in front already.
+/// `serde_json` ends its messages with the place, which stands in front already.
 fn without_place(message: &str) -> String {
     message.rsplit_once(" at line ").map_or(message, |(words, _)| words).to_owned()
 }

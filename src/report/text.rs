@@ -1,7 +1,5 @@
 //! The summary on a terminal.
 
-use std::fmt::Write as _;
-
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
 
 use super::{RunRecord, Written, figures};
@@ -31,23 +29,15 @@ impl From<bool> for Paint {
 /// `record` for a terminal of 96 columns: verdict, stages, reasons, and where the reports in `written` lie.
 #[must_use]
 pub fn text(record: &RunRecord, written: Option<&Written>, paint: Paint) -> String {
-    let mut out = String::new();
-    let mut put = |part: String| {
-        // Writing to a String cannot fail.
-        drop(writeln!(out, "{part}"));
-    };
-    put(format!("{}\n", verdict_line(record, paint)));
-    put(format!("{}\n", indented(&stages(record, paint))));
+    let mut parts = vec![verdict_line(record, paint), indented(&stages(record, paint))];
     let reasons = reasons(record, paint);
     if !reasons.is_empty() {
-        put(format!("Why it is not a pass\n{}\n", indented(&reasons)));
+        parts.push(format!("Why it is not a pass\n{}", indented(&reasons)));
     }
     if let Some(written) = written {
-        put(format!("Open {}; the record is {}", written.html.display(), written.run_json.display()));
+        parts.push(format!("Open {}; the record is {}", written.html.display(), written.run_json.display()));
     }
-    out.truncate(out.trim_end().len());
-    out.push('\n');
-    out
+    format!("{}\n", parts.join("\n\n"))
 }
 
 fn verdict_line(record: &RunRecord, paint: Paint) -> String {

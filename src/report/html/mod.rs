@@ -1,0 +1,224 @@
+//! The report for people: one HTML file without a script, a font or a picture from anywhere else.
+//!
+//! The templates beside this file escape whatever they are given; nothing in them is marked as safe.
+
+#[expect(unreachable_pub, reason = "askama makes public items of the filters")]
+mod filters;
+
+use anyhow::Context as _;
+use askama::Template;
+
+use super::chart::{OverTime, Span, Spread, Stack, over_time, spans, spread, stack};
+use super::{RunRecord, Stage, figures};
+use crate::audit::Severity;
+use crate::explain::OpPlan;
+use crate::load::ScenarioRun;
+use crate::verdict::Verdict;
+
+/// `record` as one self-contained HTML document.
+///
+/// # Errors
+/// When the template cannot be rendered, which would be a mistake of ours.
+pub fn html(record: &RunRecord) -> anyhow::Result<String> {
+    Page::of(record).render().context("render the HTML report")
+}
+
+/// What the template shows: the record, and what is derived from it.
+#[derive(Template)]
+#[template(path = "report.html", config = "src/report/html/askama.toml")]
+struct Page<'a> {
+    record: &'a RunRecord,
+    timeline: Vec<(&'a Stage, Span)>,
+    scenarios: Vec<ScenarioView<'a>>,
+    broken_plans: Vec<&'a OpPlan>,
+    rto: Option<Stack>,
+    phases: Option<Stack>,
+    loaded: (u64, u64),
+}
+
+/// A scenario with its charts.
+struct ScenarioView<'a> {
+    run: &'a ScenarioRun,
+    spread: Option<Spread>,
+    over_time: Option<OverTime>,
+}
+
+impl<'a> Page<'a> {
+    fn of(record: &'a RunRecord) -> Self {
+        let seconds: Vec<f64> = record.stages.iter().map(|stage| stage.seconds).collect();
+        let generated = record.generate.as_ref();
+        let explained = record.explain.iter().flat_map(|explained| &explained.ops);
+        Self {
+            record,
+            timeline: record.stages.iter().zip(spans(&seconds)).collect(),
+            scenarios: record.bench.iter().flat_map(|bench| &bench.scenarios).map(ScenarioView::of).collect(),
+            broken_plans: explained.filter(|op| op.verdict != Verdict::Pass).collect(),
+            rto: record
+                .drill
+                .as_ref()
+                .map(|drill| stack(drill.rto.phases.iter().map(|p| (p.phase.as_str(), p.seconds)))),
+            phases: generated.map(|g| stack(g.phases.iter().map(|p| (p.phase.as_str(), p.seconds)))),
+            loaded: generated.map_or((0, 0), |g| {
+                g.tables.iter().fold((0, 0), |(rows, bytes), t| (rows + t.rows, bytes + t.bytes))
+            }),
+        }
+    }
+
+    fn loud(&self) -> &'static str {
+        figures::loud(self.record.verdict)
+    }
+
+    /// The stages that are no pass, each with a few of its reasons and the number of those left out.
+    fn why(&self) -> Vec<(&'a Stage, &'a [String], usize)> {
+        const SHOWN: usize = 3;
+        let bad = self.record.stages.iter().filter(|stage| stage.verdict != Verdict::Pass);
+        bad.map(|stage| {
+            let shown = stage.reasons.len().min(SHOWN);
+            (stage, &stage.reasons[..shown], stage.reasons.len() - shown)
+        })
+        .collect()
+    }
+}
+
+impl<'a> ScenarioView<'a> {
+    fn of(run: &'a ScenarioRun) -> Self {
+        Self { run, spread: spread(&run.ops), over_time: over_time(run) }
+    }
+}
+
+/// The word for a severity, which is also the class of its mark.
+fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples;
+
+    const SECTIONS: [&str; 8] =
+        ["stages", "bench", "explain", "drill", "audit", "generate", "verify", "migrate"];
+
+    #[test]
+    fn every_section_is_there_in_order() {
+        for record in [samples::passing(), samples::failing(), samples::interrupted()] {
+            let page = html(&record).unwrap();
+            let places: Vec<usize> =
+                SECTIONS.map(|id| page.find(&format!("<section id=\"{id}\"")).unwrap()).into();
+            assert!(places.is_sorted(), "{places:?}");
+            assert!(page.contains(figures::loud(record.verdict)));
+            assert_eq!(page.matches("<section").count(), page.matches("</section>").count());
+            assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+        }
+    }
+
+    #[test]
+    fn a_passing_run_shows_what_was_measured_and_no_failure() {
+        let page = html(&samples::passing()).unwrap();
+        for figure in
+            ["1,213,420", "2.90 ms", "idx_user_media_user_status", "11.9 s", "412 of 412", "PostgreSQL 15.18"]
+        {
+            assert!(page.contains(figure), "{figure}");
+        }
+        assert!(!page.contains("class=\"verdict fail\"") && !page.contains("class=\"absent\""));
+    }
+
+    #[test]
+    fn a_failing_run_quotes_every_violation_and_every_reason() {
+        let record = samples::failing();
+        let page = html(&record).unwrap();
+        let violations = record.explain.iter().flat_map(|e| &e.ops).flat_map(|op| &op.violations);
+        for text in violations.chain(&record.bench.as_ref().unwrap().violations) {
+            assert!(page.contains(text), "{text}");
+        }
+        for stage in record.stages.iter().filter(|stage| stage.verdict != Verdict::Pass) {
+            assert!(page.contains(&format!("<a href=\"#{0}\">{0}</a>", stage.stage)));
+            assert!(page.contains(&stage.reasons[0]), "{}", stage.stage);
+        }
+    }
+
+    #[test]
+    fn what_did_not_run_is_said() {
+        let page = html(&samples::interrupted()).unwrap();
+        for what in ["bench", "explain", "drill", "audit"] {
+            assert!(page.contains(&format!("The {what} stage did not run")), "{what}");
+        }
+        assert!(page.contains("This run loaded no data") && page.contains("interrupted by the user"));
+    }
+
+    #[test]
+    fn hostile_names_are_text() {
+        const SCRIPT: &str = "</script><b>owned</b>";
+        const IMAGE: &str = "\"><img onerror=alert(1)>";
+        let mut record = samples::failing();
+        record.generate.as_mut().unwrap().tables[0].table = SCRIPT.to_owned();
+        record.audit.as_mut().unwrap().findings[0].object = SCRIPT.to_owned();
+        record.verify.as_mut().unwrap().drift[0].object = SCRIPT.to_owned();
+        record.drill.as_mut().unwrap().rto.phases[0].phase = IMAGE.to_owned();
+        record.stages[0].stage = IMAGE.to_owned();
+        record.profile = SCRIPT.to_owned();
+        let op = &mut record.explain.as_mut().unwrap().ops[2];
+        (op.op, op.plan) = (IMAGE.to_owned(), SCRIPT.to_owned());
+        let run = &mut record.bench.as_mut().unwrap().scenarios[1];
+        (run.name, run.ops[0].op) = (SCRIPT.to_owned(), IMAGE.to_owned());
+        run.ops[0].first_error = Some(IMAGE.to_owned());
+        let page = html(&record).unwrap();
+        assert!(!page.contains("<b>owned") && !page.contains("</script>") && !page.contains("<img"));
+        assert!(page.contains("&#60;/script&#62;&#60;b&#62;owned") && page.contains("&#34;&#62;&#60;img"));
+    }
+
+    #[test]
+    fn the_file_needs_nothing_else() {
+        let page = html(&samples::failing()).unwrap();
+        for outside in ["http:", "https:", "//", "src=", "url(", "@import", "<link", "<script", "<iframe"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn nothing_in_the_templates_is_marked_as_safe() {
+        for template in [
+            include_str!("audit.html"),
+            include_str!("bench.html"),
+            include_str!("drill.html"),
+            include_str!("explain.html"),
+            include_str!("generate.html"),
+            include_str!("marks.html"),
+            include_str!("over-time.html"),
+            include_str!("report.html"),
+            include_str!("schema.html"),
+            include_str!("stack.html"),
+            include_str!("stages.html"),
+            include_str!("top.html"),
+        ] {
+            let template = template.replace(' ', "");
+            assert!(
+                !template.contains("|safe")
+                    && !template.contains("|escape")
+                    && !template.contains("autoescape")
+            );
+        }
+    }
+
+    #[test]
+    fn every_chart_has_a_title_a_description_and_its_figures_in_a_table() {
+        let page = html(&samples::failing()).unwrap();
+        for chart in page.split("<svg class=\"chart").skip(1) {
+            assert!(chart.contains("role=\"img\"") && chart.contains("<title>") && chart.contains("<desc>"));
+        }
+        assert_eq!(page.matches("The same as a table").count(), 3);
+    }
+
+    #[test]
+    fn an_empty_record_is_a_report() {
+        let mut record = samples::interrupted();
+        record.stages.clear();
+        (record.migrate, record.verify) = (None, None);
+        let page = html(&record).unwrap();
+        assert!(page.contains("No stage ran") && page.contains("The migrate stage did not run"));
+    }
+}
