@@ -4,7 +4,10 @@ use crate::verdict::Verdict;
 
 /// `1213420` as `1,213,420`.
 pub(super) fn count(n: u64) -> String {
-    let digits = n.to_string();
+    grouped(&n.to_string())
+}
+
+fn grouped(digits: &str) -> String {
     let mut grouped = String::new();
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) {
@@ -49,11 +52,16 @@ pub(super) fn per_second(rate: f64) -> String {
     format!("{}/s", three_digits(rate))
 }
 
+/// Events per second at the end of an axis, which is a round figure.
+pub(super) fn per_second_round(rate: f64) -> String {
+    if rate < 10.0 { format!("{rate:.1}/s") } else { format!("{}/s", grouped(&format!("{rate:.0}"))) }
+}
+
 fn three_digits(value: f64) -> String {
     match value {
         v if v < 9.995 => format!("{v:.2}"),
         v if v < 99.95 => format!("{v:.1}"),
-        v => format!("{v:.0}"),
+        v => grouped(&format!("{v:.0}")),
     }
 }
 
@@ -94,6 +102,14 @@ mod tests {
         ] {
             assert_eq!(micros(us), text);
         }
+    }
+
+    #[test]
+    fn rates_keep_three_digits_and_group_the_rest() {
+        for (rate, text) in [(8.5, "8.50/s"), (199.7, "200/s"), (58_225.5, "58,226/s")] {
+            assert_eq!(per_second(rate), text);
+        }
+        assert_eq!((per_second_round(80.0), per_second_round(0.6)), ("80/s".to_owned(), "0.6/s".to_owned()));
     }
 
     #[test]

@@ -67,10 +67,7 @@ fn latencies(record: &RunRecord, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(bench) = record.bench.as_ref().filter(|bench| !bench.scenarios.is_empty()) else {
         return Ok(());
     };
-    writeln!(
-        out,
-        "| operation | rate | p50 | p95 | p99 | longest | errors |\n|---|--:|--:|--:|--:|--:|--:|"
-    )?;
+    writeln!(out, "| operation | rate | p50 | p95 | p99 | max | errors |\n|---|--:|--:|--:|--:|--:|--:|")?;
     for run in &bench.scenarios {
         for op in &run.ops {
             let name = plain(&format!("{} {}", run.name, op.op));

@@ -2,6 +2,7 @@
 
 use super::axis::{LogAxis, Tick, percent, step};
 use crate::load::{ScenarioRun, Slice};
+use crate::report::figures;
 
 /// One chart for a scenario. Points are in a box of 1000 by 100.
 #[derive(Debug, PartialEq)]
@@ -21,7 +22,7 @@ pub(in crate::report) struct OverTime {
     /// Where the asked rate lies, in percent from the top.
     pub(in crate::report) asked_y: Option<f64>,
     /// The highest value of the rate's axis.
-    pub(in crate::report) rate_high: f64,
+    pub(in crate::report) rate_label: String,
     /// The seconds.
     pub(in crate::report) seconds: Vec<Tick>,
 }
@@ -44,7 +45,7 @@ pub(in crate::report) fn over_time(run: &ScenarioRun) -> Option<OverTime> {
     let time = Time { seconds: float(last.at_s.saturating_sub(first.at_s) + 1), from: first.at_s };
     let rates = run.slices.iter().map(|slice| float(slice.count)).chain(run.asked_per_s);
     let most = rates.fold(1.0, f64::max);
-    let rate_step = step(most, 2.0);
+    let rate_step = step(most, 5.0);
     let rate_high = (most / rate_step).ceil() * rate_step;
     let done = || run.slices.iter().filter(|slice| slice.p99_us > 0);
     let end = done().next_back();
@@ -57,7 +58,7 @@ pub(in crate::report) fn over_time(run: &ScenarioRun) -> Option<OverTime> {
         errors: run.slices.iter().filter(|slice| slice.errors > 0).map(|slice| error(slice, &time)).collect(),
         rate: outline(&run.slices, &time, rate_high),
         asked_y: run.asked_per_s.map(|asked| percent(1.0 - asked / rate_high)),
-        rate_high,
+        rate_label: figures::per_second_round(rate_high),
         seconds: time.ticks(),
     })
 }
@@ -158,8 +159,9 @@ mod tests {
         let bench = samples::failing().bench.unwrap();
         for run in &bench.scenarios {
             let chart = over_time(run).unwrap();
-            assert!(run.slices.iter().all(|slice| float(slice.count) <= chart.rate_high));
-            assert!(run.asked_per_s.is_none_or(|asked| asked <= chart.rate_high));
+            let high: f64 = chart.rate_label.trim_end_matches("/s").replace(',', "").parse().unwrap();
+            assert!(run.slices.iter().all(|slice| float(slice.count) <= high));
+            assert!(run.asked_per_s.is_none_or(|asked| asked <= high));
             assert_eq!(chart.asked_y.is_some(), run.asked_per_s.is_some());
         }
         assert_eq!(over_time(&bench.scenarios[1]).unwrap().errors[0].errors, 3);

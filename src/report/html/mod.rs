@@ -30,7 +30,8 @@ struct Page<'a> {
     record: &'a RunRecord,
     timeline: Vec<(&'a Stage, Span)>,
     scenarios: Vec<ScenarioView<'a>>,
-    broken_plans: Vec<&'a OpPlan>,
+    broken_plans: Vec<(&'a OpPlan, Vec<&'a str>)>,
+    kept_plans: Vec<&'a OpPlan>,
     rto: Option<Stack>,
     phases: Option<Stack>,
     loaded: (u64, u64),
@@ -47,12 +48,13 @@ impl<'a> Page<'a> {
     fn of(record: &'a RunRecord) -> Self {
         let seconds: Vec<f64> = record.stages.iter().map(|stage| stage.seconds).collect();
         let generated = record.generate.as_ref();
-        let explained = record.explain.iter().flat_map(|explained| &explained.ops);
+        let explained = || record.explain.iter().flat_map(|explained| &explained.ops);
         Self {
             record,
             timeline: record.stages.iter().zip(spans(&seconds)).collect(),
             scenarios: record.bench.iter().flat_map(|bench| &bench.scenarios).map(ScenarioView::of).collect(),
-            broken_plans: explained.filter(|op| op.verdict != Verdict::Pass).collect(),
+            broken_plans: merged(explained().filter(|op| op.verdict != Verdict::Pass)),
+            kept_plans: explained().filter(|op| op.verdict == Verdict::Pass).collect(),
             rto: record
                 .drill
                 .as_ref()
@@ -68,6 +70,13 @@ impl<'a> Page<'a> {
         figures::loud(self.record.verdict)
     }
 
+    /// Why a section is empty: its stage did not run, or it ran and ended without a result.
+    fn absence(&self, stage: &str, consequence: &str) -> String {
+        let ran = self.record.stages.iter().any(|known| known.stage == stage);
+        let why = if ran { "ended without a result" } else { "did not run" };
+        format!("The {stage} stage {why}: {consequence}.")
+    }
+
     /// The stages that are no pass, each with a few of its reasons and the number of those left out.
     fn why(&self) -> Vec<(&'a Stage, &'a [String], usize)> {
         const SHOWN: usize = 3;
@@ -78,6 +87,21 @@ impl<'a> Page<'a> {
         })
         .collect()
     }
+}
+
+/// `plans` with the modes in which an operation has the same plan and the same violations told once.
+fn merged<'a>(plans: impl Iterator<Item = &'a OpPlan>) -> Vec<(&'a OpPlan, Vec<&'a str>)> {
+    let same = |a: &OpPlan, b: &OpPlan| {
+        (&a.scenario, &a.op, &a.plan, &a.violations) == (&b.scenario, &b.op, &b.plan, &b.violations)
+    };
+    let mut merged: Vec<(&OpPlan, Vec<&str>)> = Vec::new();
+    for plan in plans {
+        match merged.iter_mut().find(|(earlier, _)| same(earlier, plan)) {
+            Some((_, modes)) => modes.push(&plan.mode),
+            None => merged.push((plan, vec![&plan.mode])),
+        }
+    }
+    merged
 }
 
 impl<'a> ScenarioView<'a> {
@@ -142,12 +166,28 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_that_both_modes_share_is_told_once() {
+        let mut ops = samples::failing().explain.unwrap().ops.split_off(2);
+        ops.truncate(2);
+        assert_eq!(merged(ops.iter())[0].1, ["custom", "generic"]);
+        ops[1].plan.push('x');
+        assert_eq!(merged(ops.iter()).len(), 2);
+    }
+
+    #[test]
     fn what_did_not_run_is_said() {
         let page = html(&samples::interrupted()).unwrap();
         for what in ["bench", "explain", "drill", "audit"] {
             assert!(page.contains(&format!("The {what} stage did not run")), "{what}");
         }
         assert!(page.contains("This run loaded no data") && page.contains("interrupted by the user"));
+    }
+
+    #[test]
+    fn a_stage_that_broke_is_not_said_to_have_been_left_out() {
+        let mut record = samples::failing();
+        record.drill = None;
+        assert!(html(&record).unwrap().contains("The drill stage ended without a result"));
     }
 
     #[test]
