@@ -1,10 +1,125 @@
-//! `omtdb backup`.
+//! `omtdb backup`: base backups with a continuous archive.
 
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use omtdb::backup::{self, Archiving, Backup, Created, Store, Verification};
+use omtdb::verdict::Verdict;
+use serde::Serialize;
+
+use super::place::{PlaceArgs, ProgramArgs};
 use super::{Cx, Outcome};
 
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
 
-pub(crate) async fn run(_args: Args, _cx: &Cx) -> Outcome {
-    anyhow::bail!("not built yet")
+#[derive(Subcommand)]
+enum Action {
+    /// Take a base backup; on a scratch cluster also archive the write-ahead log from then on
+    #[command(after_help = "\
+A scratch cluster is restarted once, to turn archiving on. Another server keeps its settings: the backup carries the log it
+needs to be consistent, and the command says which settings would feed the archive in DIR/wal. Nothing is left running.
+
+Example:
+  omtdb backup create --scratch=play --dir /var/backups/play")]
+    Create {
+        /// Directory of backups, made if it is not there; one that omtdb did not make is refused
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// List the backups in a directory
+    List {
+        /// Directory of backups
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        programs: ProgramArgs,
+    },
+    /// Hold every backup against its manifest, and look for holes in the archive
+    Verify {
+        /// Directory of backups
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        programs: ProgramArgs,
+    },
+}
+
+pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
+    match args.action {
+        Action::Create { dir, place } => {
+            let at = place.resolve().await?;
+            let programs = place.programs.find()?;
+            let cluster = at.lease.as_ref().map(omtdb::pg::cluster::Lease::cluster);
+            let created = backup::create(&cx.run, &at.target, &programs, cluster, &dir).await?;
+            cx.out.result(&created, created_text(&created))?;
+            Ok(Verdict::Pass)
+        }
+        Action::List { dir, programs } => {
+            let store = Store::open(&dir, &programs.find()?)?;
+            cx.out.result(&Listed { backups: store.backups() }, listed_text(store.backups()))?;
+            Ok(Verdict::Pass)
+        }
+        Action::Verify { dir, programs } => {
+            let programs = programs.find()?;
+            let store = Store::open(&dir, &programs)?;
+            let found = backup::verify(&cx.run, &store, &programs).await?;
+            cx.out.result(&found, verified_text(&found))?;
+            Ok(found.verdict)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    backups: &'a [Backup],
+}
+
+fn created_text(created: &Created) -> String {
+    let Backup { label, bytes, seconds, end_lsn, .. } = &created.backup;
+    let archiving = match &created.archiving {
+        Archiving::Continuous => "the log after it is archived continuously".to_owned(),
+        Archiving::NotFed { settings } => {
+            let lines: Vec<String> = settings
+                .iter()
+                .map(|(name, value)| format!("\n  {name} = '{}'", value.replace('\'', "''")))
+                .collect();
+            format!("the log after it is NOT archived; the server would need{}", lines.concat())
+        }
+    };
+    format!("{label}: {bytes} in {seconds:.1} s, consistent at {end_lsn}\n{archiving}")
+}
+
+fn listed_text(backups: &[Backup]) -> String {
+    let line = |backup: &Backup| {
+        let Backup { label, bytes, server_version, timeline, end_lsn, .. } = backup;
+        format!(
+            "{label}\tPostgreSQL {server_version}\ttimeline {timeline}\tconsistent at {end_lsn}\t{bytes}\n"
+        )
+    };
+    backups.iter().map(line).collect()
+}
+
+fn verified_text(found: &Verification) -> String {
+    let word = |ok| if ok { "ok  " } else { "FAIL" };
+    let mut lines: Vec<String> = found
+        .backups
+        .iter()
+        .map(|backup| format!("{} backup {}: {}", word(backup.ok), backup.label, backup.detail))
+        .collect();
+    let wal = &found.wal;
+    lines.push(format!("{} archive: {} segments", word(wal.is_whole()), wal.segments));
+    lines.extend(
+        wal.gaps
+            .iter()
+            .map(|gap| format!("     missing: {} to {} ({} segments)", gap.first, gap.last, gap.segments)),
+    );
+    lines.extend(wal.truncated.iter().map(|name| format!("     wrong size: {name}")));
+    lines.extend(wal.unconnected.iter().map(|label| format!("     begins after the end of backup {label}")));
+    lines.join("\n")
 }

@@ -14,7 +14,7 @@ pub mod version;
 
 pub use cluster::Cluster;
 pub use error::PgError;
-pub use programs::Programs;
+pub use programs::{Programs, ProgramsError};
 pub use session::Session;
 pub use target::Target;
 pub use version::ServerVersion;

@@ -1,0 +1,217 @@
+//! A directory of backups: `backups.json` (the mark that it is ours, and what is in it), `base/<label>`, `wal/`.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::wal::Segment;
+use crate::pg::cluster::{ClusterError, file, make_private_dir};
+use crate::pg::{Programs, ServerVersion};
+use crate::run::Run;
+use crate::units::{Bytes, Lsn};
+use crate::verdict::{Interrupted, UsageError};
+
+const FILE: &str = "backups.json";
+
+/// One base backup.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Backup {
+    /// Its name: the moment it began, in UTC.
+    pub label: String,
+    /// Of the server it was taken from.
+    pub system_identifier: String,
+    /// Of the server it was taken from.
+    pub server_version: ServerVersion,
+    /// The timeline it was taken on.
+    pub timeline: u32,
+    /// Where a recovery from it begins.
+    pub start_lsn: Lsn,
+    /// Where it is consistent; the log up to here is in the backup itself.
+    pub end_lsn: Lsn,
+    /// Size of a segment of the log.
+    pub wal_segment_bytes: u64,
+    /// Its size.
+    pub bytes: Bytes,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    /// Always `omtdb`.
+    made_by: String,
+    backups: Vec<Backup>,
+}
+
+/// A marked directory, locked against other omtdbs.
+pub struct Store {
+    dir: PathBuf,
+    programs: Programs,
+    backups: Vec<Backup>,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the store in `dir`.
+    ///
+    /// # Errors
+    /// [`UsageError`] when there is none, or another omtdb works in it.
+    pub fn open(dir: &Path, programs: &Programs) -> anyhow::Result<Self> {
+        let dir = std::path::absolute(dir)?;
+        let backups =
+            read(&dir)?.with_context(|| UsageError(format!("there are no backups in {}", dir.display())))?;
+        Self::locked(dir, programs, backups)
+    }
+
+    /// Opens the store in `dir`, making the directory when it is not there.
+    ///
+    /// # Errors
+    /// [`UsageError`] when `dir` exists without our mark, or another omtdb works in it.
+    pub fn make(dir: &Path, programs: &Programs) -> anyhow::Result<Self> {
+        let dir = std::path::absolute(dir)?;
+        if let Some(backups) = read(&dir)? {
+            return Self::locked(dir, programs, backups);
+        }
+        make_private_dir(&dir, programs)?;
+        write(&dir, &[])?;
+        for part in ["base", "wal"] {
+            make_private_dir(&dir.join(part), programs)?;
+        }
+        Self::locked(dir, programs, Vec::new())
+    }
+
+    fn locked(dir: PathBuf, programs: &Programs, backups: Vec<Backup>) -> anyhow::Result<Self> {
+        Ok(Self { _lock: lock(&dir)?, dir, programs: programs.clone(), backups })
+    }
+
+    /// Its directory, absolute.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the archive is.
+    #[must_use]
+    pub fn archive(&self) -> PathBuf {
+        self.dir.join("wal")
+    }
+
+    /// The data directory of `backup`.
+    #[must_use]
+    pub fn base(&self, backup: &Backup) -> PathBuf {
+        self.dir.join("base").join(&backup.label)
+    }
+
+    /// Its backups, oldest first.
+    #[must_use]
+    pub fn backups(&self) -> &[Backup] {
+        &self.backups
+    }
+
+    /// An empty directory of the server user's for the backup `label`, which counts only once it is [`Store::add`]ed.
+    /// Whatever an earlier run left half done goes.
+    pub(super) fn begin(&self, label: &str) -> Result<PathBuf, ClusterError> {
+        let base = self.dir.join("base");
+        for entry in file("list", &base, fs::read_dir(&base))? {
+            let path = file("list", &base, entry)?.path();
+            if path.extension().is_some_and(|end| end == "partial") {
+                file("remove the half-made", &path, fs::remove_dir_all(&path))?;
+            }
+        }
+        let partial = base.join(format!("{label}.partial"));
+        make_private_dir(&partial, &self.programs)?;
+        Ok(partial)
+    }
+
+    /// Makes the finished `partial` a backup.
+    pub(super) fn add(&mut self, backup: Backup, partial: &Path) -> Result<(), ClusterError> {
+        file("name", partial, fs::rename(partial, self.base(&backup)))?;
+        self.backups.push(backup);
+        write(&self.dir, &self.backups)
+    }
+
+    /// The segments in the archive with their sizes in bytes.
+    pub(crate) fn segments(&self, segment_bytes: u64) -> Result<Vec<(Segment, u64)>, ClusterError> {
+        let archive = self.archive();
+        let mut segments = Vec::new();
+        for entry in file("list", &archive, fs::read_dir(&archive))? {
+            let entry = file("list", &archive, entry)?;
+            let name = entry.file_name();
+            if let Some(segment) = name.to_str().and_then(|name| Segment::parse(name, segment_bytes)) {
+                segments.push((segment, file("read", &entry.path(), entry.metadata())?.len()));
+            }
+        }
+        segments.sort_unstable();
+        Ok(segments)
+    }
+
+    /// Waits until `segment` is whole in the archive; returns false when `patience` is over first.
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    pub async fn wait_for(
+        &self,
+        run: &Run,
+        segment: Segment,
+        segment_bytes: u64,
+        patience: Duration,
+    ) -> Result<bool, Interrupted> {
+        let path = self.archive().join(segment.name(segment_bytes));
+        let arrived = async {
+            while fs::metadata(&path).map_or(0, |meta| meta.len()) != segment_bytes {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            arrived = tokio::time::timeout(patience, arrived) => Ok(arrived.is_ok()),
+            () = run.interrupt.cancelled() => Err(Interrupted),
+        }
+    }
+}
+
+/// The backups of the marked `dir`; `None` when there is no such directory.
+fn read(dir: &Path) -> anyhow::Result<Option<Vec<Backup>>> {
+    if !dir.exists() {
+        return Ok(None);
+    }
+    let not_ours =
+        || UsageError(format!("{} exists and holds no backups of omtdb; it is left alone", dir.display()));
+    let text = match fs::read_to_string(dir.join(FILE)) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Err(not_ours().into());
+        }
+        text => file("read", &dir.join(FILE), text)?,
+    };
+    match serde_json::from_str::<Mark>(&text) {
+        Ok(mark) if mark.made_by == "omtdb" => Ok(Some(mark.backups)),
+        _ => Err(not_ours().into()),
+    }
+}
+
+/// Writes the mark so that a crash leaves the old or the new one.
+fn write(dir: &Path, backups: &[Backup]) -> Result<(), ClusterError> {
+    let mark = Mark { made_by: "omtdb".to_owned(), backups: backups.to_vec() };
+    let write = || {
+        let mut temporary = tempfile::NamedTempFile::new_in(dir)?;
+        serde_json::to_writer_pretty(&mut temporary, &mark)?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(dir.join(FILE)).map(|_| ()).map_err(|error| error.error)
+    };
+    file("write", &dir.join(FILE), write())
+}
+
+fn lock(dir: &Path) -> anyhow::Result<File> {
+    let path = dir.join(".lock");
+    let lock = file("open", &path, File::options().create(true).truncate(false).write(true).open(&path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(UsageError(format!("another omtdb works in {}", dir.display())).into())
+        }
+        Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}
