@@ -5,7 +5,7 @@ use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use omtdb::migrate::{self, Source};
-use omtdb::pg::cluster::{Cluster, Lease, Options, Settings};
+use omtdb::pg::cluster::{self, Cluster, Lease, Options, Settings};
 use omtdb::pg::{Programs, Session, Target};
 use omtdb::run::Run;
 
@@ -71,6 +71,13 @@ impl Server {
             .await
             .unwrap();
         target
+    }
+
+    /// The command's option for this server, whose own database is made a copy of `target`'s.
+    pub(crate) async fn scratch_of(&self, target: &Target) -> String {
+        let copy = format!("CREATE DATABASE {} TEMPLATE {}", cluster::DATABASE, target.dbname);
+        self.session("postgres").await.batch_execute(&copy).await.unwrap();
+        format!("--scratch={}", self.cluster().name())
     }
 
     pub(crate) async fn session(&self, dbname: &str) -> Session {

@@ -1,6 +1,13 @@
 //! omtdb on real servers. Every test has a cluster of its own, started and destroyed by omtdb's own cluster module;
 //! `OMTDB_PG_BIN` chooses the version of PostgreSQL.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helping functions too"
+)]
+
+mod audit;
 mod cluster;
 mod harness;
 mod migrate;
