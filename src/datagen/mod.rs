@@ -1,15 +1,19 @@
 //! The data generator: who has what (pure), how it becomes rows, how rows become a loaded database, and the proof.
 
+mod columns;
 pub mod dist;
 pub mod model;
 pub mod random;
+pub mod row;
 pub mod spec;
+pub mod table;
 pub mod words;
 
 use serde::{Deserialize, Serialize};
 
 pub use model::Model;
 pub use spec::{Foreign, Profile, Sizes, Spec};
+pub use table::Table;
 
 /// Version of the meaning of (seed, sizes). Raise it with every change that gives other rows for the same arguments.
 pub const DATA_VERSION: u32 = 1;

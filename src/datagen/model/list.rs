@@ -2,7 +2,9 @@
 
 use uuid::Uuid;
 
-use super::Model;
+use super::{Micros, Model, NOW};
+use crate::datagen::dist::{between, squared};
+use crate::datagen::random::share;
 
 /// One list.
 #[derive(Debug, Clone, Copy)]
@@ -49,8 +51,15 @@ impl List<'_> {
             return 0;
         }
         let draw = self.model.keys.list.within(self.index).of(1).bits();
-        let items = 1 + crate::datagen::random::share(LONGEST, crate::datagen::dist::squared(draw));
+        let items = 1 + share(LONGEST, squared(draw));
         items.min(self.model.sizes.media)
+    }
+
+    /// When its owner made it.
+    #[must_use]
+    pub fn created(&self) -> Micros {
+        let draw = self.model.keys.list.within(self.index).of(2).bits();
+        between(self.model.user(self.owner()).signup(), NOW, draw)
     }
 
     /// Its media by falling popularity.

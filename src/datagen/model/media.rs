@@ -3,7 +3,8 @@
 use uuid::Uuid;
 
 use super::{LAUNCH, Micros, Model, NOW, YOUNGEST};
-use crate::datagen::random::Draws;
+use crate::datagen::dist::squared;
+use crate::datagen::random::{Draws, share};
 use crate::datagen::words::words;
 
 /// What a medium is; `media_type` in the database.
@@ -96,7 +97,7 @@ impl Medium<'_> {
         let (shortest, longest) = self.kind().lengths();
         let mut draws = self.nature();
         let (_, bits) = (draws.bits(), draws.bits());
-        shortest + crate::datagen::random::share(longest - shortest, crate::datagen::dist::squared(bits))
+        shortest + share(longest - shortest, squared(bits))
     }
 
     /// When it entered the catalogue.

@@ -13,14 +13,15 @@ pub use media::{Kind, Medium};
 pub use user::User;
 use uuid::Uuid;
 
-use super::Sizes;
-use super::dist::{Activity, Popularity};
-use super::random::{Ids, Key, Permutation};
+use super::dist::{Activity, Popularity, squared};
+use super::random::{Draws, Ids, Key, Permutation, share};
+use super::{Sizes, Table};
 
 /// Microseconds since 2000-01-01 UTC, as PostgreSQL counts and sends them.
 pub type Micros = i64;
 
-const DAY: Micros = 86_400_000_000;
+/// A day.
+pub const DAY: Micros = 86_400_000_000;
 /// The data's present, 2026-11-01: nothing in them happened later, whatever the clock says.
 pub const NOW: Micros = 9_801 * DAY;
 /// The first user signed up and the first medium was entered on 2018-01-01.
@@ -61,6 +62,8 @@ pub(super) struct Keys {
     pub(super) picks: Key,
     pub(super) items: Key,
     pub(super) listed: Key,
+    /// What else stands in a row, by table.
+    pub(super) rows: [Key; Table::ALL.len()],
 }
 
 impl Model {
@@ -91,6 +94,7 @@ impl Model {
                 picks: key("user_media.picks"),
                 items: key("user_media.items"),
                 listed: key("list_items.picks"),
+                rows: Table::ALL.map(|table| key(table.name())),
             },
         }
     }
@@ -193,10 +197,19 @@ impl Model {
         self.popularity.ranks(picks, items).map(|rank| (rank, self.media_by_rank(rank)))
     }
 
-    /// A user for entity `entity` of `key`: some have many, most have few.
+    /// Index of a user, from 64 random bits: some are drawn often, most seldom.
     pub(super) fn skewed_user(&self, draw: u64) -> u64 {
-        let position = super::random::share(self.sizes.users, super::dist::squared(draw));
-        self.owners.apply(position)
+        self.owners.apply(share(self.sizes.users, squared(draw)))
+    }
+
+    /// The draws for the row of entity `index` of `table`.
+    pub(super) fn draws(&self, table: Table, index: u64) -> Draws {
+        self.keys.rows[table as usize].of(index)
+    }
+
+    /// Id of row `index` of a table whose rows are nobody's parent.
+    pub(super) fn row_id(&self, table: Table, index: u64) -> Uuid {
+        Ids::new(self.keys.rows[table as usize].within(u64::MAX)).id(index)
     }
 }
 

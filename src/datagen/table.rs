@@ -1,0 +1,210 @@
+//! The tables of the plan that the generator fills: their columns, and which entities make their rows.
+
+use super::columns;
+use super::model::Model;
+use super::row::{Column, Rows, Type};
+
+/// A table, in an order in which each comes after those it refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    /// `media.media`
+    Media,
+    /// `media.external_links`
+    ExternalLinks,
+    /// `media.relationships`
+    Relationships,
+    /// `users.users`
+    Users,
+    /// `interaction.user_media`
+    UserMedia,
+    /// `interaction.user_lists`
+    UserLists,
+    /// `interaction.list_items`
+    ListItems,
+    /// `interaction.smart_lists`
+    SmartLists,
+    /// `auth.sessions`
+    Sessions,
+    /// `auth.tokens`
+    Tokens,
+    /// `auth.login_events`
+    LoginEvents,
+}
+
+macro_rules! columns {
+    ($($name:literal $is:ident),+ $(,)?) => { &[$(Column { name: $name, is: Type::$is }),+] };
+}
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Media,
+        Self::ExternalLinks,
+        Self::Relationships,
+        Self::Users,
+        Self::UserMedia,
+        Self::UserLists,
+        Self::ListItems,
+        Self::SmartLists,
+        Self::Sessions,
+        Self::Tokens,
+        Self::LoginEvents,
+    ];
+
+    /// Its schema.
+    #[must_use]
+    pub fn schema(self) -> &'static str {
+        self.split().0
+    }
+
+    /// Its name within the schema.
+    #[must_use]
+    pub fn table(self) -> &'static str {
+        self.split().1
+    }
+
+    fn split(self) -> (&'static str, &'static str) {
+        self.name().split_once('.').unwrap_or(("public", self.name()))
+    }
+
+    /// Its qualified name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Media => "media.media",
+            Self::ExternalLinks => "media.external_links",
+            Self::Relationships => "media.relationships",
+            Self::Users => "users.users",
+            Self::UserMedia => "interaction.user_media",
+            Self::UserLists => "interaction.user_lists",
+            Self::ListItems => "interaction.list_items",
+            Self::SmartLists => "interaction.smart_lists",
+            Self::Sessions => "auth.sessions",
+            Self::Tokens => "auth.tokens",
+            Self::LoginEvents => "auth.login_events",
+        }
+    }
+
+    /// Its columns.
+    #[must_use]
+    pub fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Media => columns![
+                "id" Uuid, "external_id" Text, "media_type" Text, "media_class" Ltree, "title" Text,
+                "country_of_origin" Text, "creators" TextArray, "cover_url" Text, "description" Text,
+                "attributes" Jsonb, "created_at" Timestamptz, "updated_at" Timestamptz,
+            ],
+            Self::ExternalLinks => columns!["media_id" Uuid, "source_name" Text, "external_key" Text],
+            Self::Relationships => columns![
+                "media_id" Uuid, "related_media_id" Uuid, "relation_type" Enum, "notes" Text, "weight" Int2,
+                "created_at" Timestamptz,
+            ],
+            Self::Users => columns![
+                "id" Uuid, "email" Text, "username" Text, "password_hash" Text, "role" Text,
+                "profile_settings" Jsonb, "created_at" Timestamptz, "updated_at" Timestamptz,
+            ],
+            Self::UserMedia => columns![
+                "user_id" Uuid, "media_id" Uuid, "status" Text, "progress" Int4, "rating" Int2, "notes" Text,
+                "started_at" Timestamptz, "completed_at" Timestamptz, "meta_snapshot" Jsonb,
+                "created_at" Timestamptz, "updated_at" Timestamptz,
+            ],
+            Self::UserLists => columns![
+                "id" Uuid, "user_id" Uuid, "name" Text, "description" Text, "is_public" Bool, "list_type" Text,
+                "filter_definition" Jsonb, "created_at" Timestamptz, "updated_at" Timestamptz,
+            ],
+            Self::ListItems => {
+                columns!["list_id" Uuid, "media_id" Uuid, "position" Int4, "added_at" Timestamptz]
+            }
+            Self::SmartLists => columns!["list_id" Uuid, "filter_definition" Jsonb],
+            Self::Sessions => columns![
+                "id" Uuid, "user_id" Uuid, "token_hash" Bytea, "created_at" Timestamptz, "expires_at" Timestamptz,
+                "revoked_at" Timestamptz, "ip" Inet, "user_agent" Text,
+            ],
+            Self::Tokens => columns![
+                "id" Uuid, "user_id" Uuid, "kind" Text, "token_hash" Bytea, "created_at" Timestamptz,
+                "expires_at" Timestamptz, "used_at" Timestamptz, "revoked_at" Timestamptz,
+            ],
+            Self::LoginEvents => columns![
+                "id" Uuid, "occurred_at" Timestamptz, "user_id" Uuid, "email_attempted" Text, "ip" Inet,
+                "user_agent" Text, "outcome" Text,
+            ],
+        }
+    }
+
+    /// How many entities make its rows; each makes none, one or several.
+    #[must_use]
+    pub fn entities(self, model: &Model) -> u64 {
+        let sizes = model.sizes();
+        match self {
+            Self::Media | Self::ExternalLinks => sizes.media,
+            // A medium is not related to itself.
+            Self::Relationships if sizes.media < 2 => 0,
+            Self::Relationships => sizes.media * 3 / 10,
+            Self::Users | Self::UserMedia => sizes.users,
+            Self::UserLists | Self::ListItems | Self::SmartLists => model.lists(),
+            Self::Sessions => sizes.users * 6 / 5,
+            Self::Tokens => sizes.users / 5,
+            Self::LoginEvents => sizes.users * 5,
+        }
+    }
+
+    /// Number of rows in the data set.
+    #[must_use]
+    pub fn rows(self, model: &Model) -> u64 {
+        let entities = 0..self.entities(model);
+        match self {
+            Self::UserMedia => model.sizes().user_media,
+            Self::ExternalLinks => entities.map(|index| columns::media::links(model, index)).sum(),
+            Self::ListItems => entities.map(|index| model.list(index).items()).sum(),
+            Self::SmartLists => entities.map(|index| u64::from(model.list(index).is_smart())).sum(),
+            _ => self.entities(model),
+        }
+    }
+
+    /// Encodes the rows of entity `index`. For users' items [`Table::write_items`] is cheaper.
+    pub fn write(self, model: &Model, index: u64, rows: &mut Rows) {
+        match self {
+            Self::Media => columns::media::write(model, index, rows),
+            Self::ExternalLinks => columns::media::write_links(model, index, rows),
+            Self::Relationships => columns::media::write_relationship(model, index, rows),
+            Self::Users => columns::users::write(model, index, rows),
+            Self::UserMedia => Self::write_items(model, index, model.user(index).items(), rows),
+            Self::UserLists => columns::lists::write(model, index, rows),
+            Self::ListItems => columns::lists::write_items(model, index, rows),
+            Self::SmartLists => columns::lists::write_smart(model, index, rows),
+            Self::Sessions => columns::auth::write_session(model, index, rows),
+            Self::Tokens => columns::auth::write_token(model, index, rows),
+            Self::LoginEvents => columns::auth::write_login(model, index, rows),
+        }
+    }
+
+    /// Encodes the `items` rows of user `index` in `interaction.user_media`.
+    pub fn write_items(model: &Model, index: u64, items: u64, rows: &mut Rows) {
+        columns::items::write(model, index, items, rows);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datagen::Sizes;
+
+    #[test]
+    fn every_table_writes_the_rows_it_promises() {
+        for sizes in [
+            Sizes { users: 200, media: 300, user_media: 5_000 },
+            Sizes { users: 1, media: 1, user_media: 1 },
+            Sizes { users: 3, media: 2, user_media: 6 },
+        ] {
+            let model = Model::new(11, sizes);
+            for table in Table::ALL {
+                let mut rows = Rows::new(table.columns());
+                for index in 0..table.entities(&model) {
+                    table.write(&model, index, &mut rows);
+                }
+                assert_eq!(rows.tally().rows, table.rows(&model), "{} of {sizes}", table.name());
+                assert_eq!(rows.tally().bytes, rows.len() as u64);
+            }
+        }
+    }
+}
