@@ -119,7 +119,7 @@ pub struct Cluster {
 /// What a new cluster is to be.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Settings beyond the defaults of [`server::defaults`].
+    /// Settings beyond the defaults of `server::defaults`.
     pub settings: Settings,
 }
 
