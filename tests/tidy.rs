@@ -248,6 +248,34 @@ fn every_check_can_fail() {
     }
 }
 
+/// The library's top-level modules and `cli`, and what the map of ARCHITECTURE.md says there is: the differences.
+fn unmapped(lib: &str, map: &str) -> Vec<String> {
+    let declared: Vec<&str> = lib
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .chain(["cli"])
+        .collect();
+    let mapped: Vec<&str> =
+        map.lines().filter_map(|line| line.strip_prefix("| `src/")?.split(['/', '.', '`']).next()).collect();
+    let missing =
+        declared.iter().filter(|name| !mapped.contains(name)).map(|name| format!("not in the map: {name}"));
+    let gone =
+        mapped.iter().filter(|name| !declared.contains(name)).map(|name| format!("not in the code: {name}"));
+    missing.chain(gone).collect()
+}
+
+#[test]
+fn the_map_is_the_codes() {
+    assert_eq!(
+        unmapped(include_str!("../src/lib.rs"), include_str!("../ARCHITECTURE.md")),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        unmapped("pub mod load;\npub mod pg;", "| `src/load/` | |\n| `src/gone.rs` | |\n| `src/cli/` | |"),
+        ["not in the map: pg", "not in the code: gone"]
+    );
+}
+
 #[test]
 fn downward_imports_are_fine() {
     let text =
