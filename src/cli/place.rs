@@ -1,10 +1,14 @@
 //! Where a command works: a target as libpq finds it, or a scratch cluster.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use omtdb::pg::cluster::{self, Cluster, Lease};
 use omtdb::pg::error::Doing as _;
+use omtdb::pg::target::{self, ConfigFile, Secret, Surroundings};
 use omtdb::pg::{Programs, Session, Target};
 use omtdb::verdict::UsageError;
 use tokio_postgres::error::SqlState;
@@ -15,7 +19,7 @@ use tokio_postgres::error::SqlState;
 pub(crate) struct PlaceArgs {
     /// Server and database as a URL or key=value pairs [default: DATABASE_URL, else what psql would reach]
     #[arg(long, value_name = "CONNINFO", conflicts_with = "scratch")]
-    pub(crate) url: Option<String>,
+    pub(crate) url: Option<Secret>,
     /// Work in a throw-away cluster on this machine, made and started if need be
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "scratch")]
     pub(crate) scratch: Option<String>,
@@ -65,8 +69,51 @@ impl PlaceArgs {
     }
 
     fn target(&self) -> anyhow::Result<Target> {
-        Err(UsageError("no target: --url is not built yet".to_owned()).into())
+        let around = Surroundings { env: variables()?, home: user_home(), os_user: user_name(), read: &read };
+        let resolved = target::resolve(self.url.as_ref(), &around)?;
+        for warning in resolved.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(resolved.target)
     }
+}
+
+/// The variables that say where the database is.
+fn variables() -> anyhow::Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("PG") || *name == "DATABASE_URL")
+        else {
+            continue;
+        };
+        let value = value.into_string().map_err(|_| UsageError(format!("{name} is not UTF-8")))?;
+        found.insert(name.to_owned(), value);
+    }
+    Ok(found)
+}
+
+fn user() -> Option<nix::unistd::User> {
+    nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten()
+}
+
+fn user_name() -> Option<String> {
+    Some(user()?.name)
+}
+
+/// `HOME`, else what the system knows, as libpq has it.
+fn user_home() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    home.or_else(|| Some(user()?.dir))
+}
+
+fn read(path: &Path) -> io::Result<ConfigFile> {
+    let found = std::fs::metadata(path)?;
+    let is_plain = found.is_file();
+    // What is not a plain file (a pipe, say) may never end.
+    let bytes = if is_plain { std::fs::read(path)? } else { Vec::new() };
+    let text = String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))?;
+    Ok(ConfigFile { text, mode: found.permissions().mode(), is_plain })
 }
 
 /// Makes the database that commands use, if it is not there.

@@ -13,6 +13,7 @@ pub type Result<T, E = PgError> = std::result::Result<T, E>;
 pub struct PgError {
     doing: String,
     kind: Kind,
+    help: Option<String>,
 }
 
 #[derive(Debug)]
@@ -39,13 +40,20 @@ pub struct Refusal {
 impl PgError {
     /// A failure on our side of the conversation, in words.
     pub fn broken(doing: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { doing: doing.into(), kind: Kind::Broken(why.into()) }
+        Self { doing: doing.into(), kind: Kind::Broken(why.into()), help: None }
     }
 
     /// The same failure, naming what was being done (`"read the catalog"`).
     #[must_use]
     pub fn doing(mut self, what: impl Into<String>) -> Self {
         self.doing = what.into();
+        self
+    }
+
+    /// The same failure, saying what to do about it.
+    #[must_use]
+    pub fn help(mut self, remedy: impl Into<String>) -> Self {
+        self.help = Some(remedy.into());
         self
     }
 
@@ -104,7 +112,7 @@ impl From<tokio_postgres::Error> for PgError {
             })),
             None => Kind::Broken(chain(&error)),
         };
-        Self { doing: String::new(), kind }
+        Self { doing: String::new(), kind, help: None }
     }
 }
 
@@ -128,17 +136,25 @@ impl fmt::Display for PgError {
             write!(f, "{}: ", self.doing)?;
         }
         match &self.kind {
-            Kind::Broken(why) => f.write_str(why),
-            Kind::Server(refusal) => {
-                write!(f, "{} (SQLSTATE {})", refusal.message, refusal.sqlstate)?;
-                if let Some(detail) = &refusal.detail {
-                    write!(f, "\n  detail: {detail}")?;
-                }
-                if let Some(hint) = &refusal.hint {
-                    write!(f, "\n  hint: {hint}")?;
-                }
-                Ok(())
-            }
+            Kind::Broken(why) => f.write_str(why)?,
+            Kind::Server(refusal) => refusal.fmt(f)?,
+        }
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (SQLSTATE {})", self.message, self.sqlstate)?;
+        if let Some(detail) = &self.detail {
+            write!(f, "\n  detail: {detail}")?;
+        }
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
         }
     }
 }
@@ -171,13 +187,14 @@ mod tests {
             detail: Some("why".to_owned()),
             hint: Some("do".to_owned()),
         };
-        PgError { doing: "read the catalog".to_owned(), kind: Kind::Server(Box::new(refusal)) }
+        PgError { doing: "read the catalog".to_owned(), kind: Kind::Server(Box::new(refusal)), help: None }
     }
 
     #[test]
     fn everything_is_said_once() {
         let text = refused("42501").to_string();
         assert_eq!(text, "read the catalog: no (SQLSTATE 42501)\n  detail: why\n  hint: do");
+        assert_eq!(PgError::broken("a", "b").help("c").to_string(), "a: b\n  help: c");
     }
 
     #[test]

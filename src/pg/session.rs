@@ -1,13 +1,17 @@
 //! A conversation with PostgreSQL. Nothing else in omtdb opens a connection.
 
+mod connect;
+mod failure;
+
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_postgres::{CancelToken, Client, Config, NoTls};
+use tokio_postgres::{CancelToken, Client};
 
+use self::connect::Encryption;
 use super::error::{Doing as _, PgError, Result};
-use super::target::{Endpoint, Target};
+use super::target::Target;
 use super::version::ServerVersion;
 
 /// One connection, named after what it does, with its driver task. Dropping it ends the conversation; a statement
@@ -16,6 +20,7 @@ pub struct Session {
     client: Client,
     driver: JoinHandle<()>,
     cancel: CancelToken,
+    encryption: Encryption,
     version: ServerVersion,
 }
 
@@ -25,8 +30,7 @@ impl Session {
     /// # Errors
     /// When no host answers, the server refuses, or its version is not supported.
     pub async fn connect(target: &Target, purpose: &str) -> Result<Self> {
-        let (client, driver, cancel) =
-            open(target, purpose).await.doing(|| format!("connect to {target}"))?;
+        let connect::Opened { client, driver, encryption } = connect::open(target, purpose).await?;
         let version = version_of(&client).await.doing(|| format!("read the version of {target}"))?;
         if !version.is_supported() {
             return Err(PgError::broken(
@@ -38,7 +42,8 @@ impl Session {
                 ),
             ));
         }
-        Ok(Self { client, driver, cancel, version })
+        let cancel = client.cancel_token();
+        Ok(Self { client, driver, cancel, encryption, version })
     }
 
     /// The server's version.
@@ -60,12 +65,12 @@ impl Session {
         self.client.batch_execute(&sql).await.doing(|| "set the session's timeouts".to_owned())
     }
 
-    /// Asks the server to stop the statement under way.
+    /// Asks the server to stop the statement under way, over a connection encrypted as this one is.
     ///
     /// # Errors
     /// When the request cannot be sent.
     pub async fn cancel(&self) -> Result<()> {
-        self.cancel.cancel_query(NoTls).await.doing(|| "cancel the statement under way".to_owned())
+        self.encryption.cancel(&self.cancel).await.doing(|| "cancel the statement under way".to_owned())
     }
 
     /// Ends the conversation and waits until it is over.
@@ -88,40 +93,6 @@ impl DerefMut for Session {
     fn deref_mut(&mut self) -> &mut Client {
         &mut self.client
     }
-}
-
-async fn open(
-    target: &Target,
-    purpose: &str,
-) -> std::result::Result<(Client, JoinHandle<()>, CancelToken), tokio_postgres::Error> {
-    let (client, connection) = config(target, purpose).connect(NoTls).await?;
-    // The driver's failure reaches whoever waits for an answer; it needs no second report here.
-    let driver = tokio::spawn(async move { drop(connection.await) });
-    let cancel = client.cancel_token();
-    Ok((client, driver, cancel))
-}
-
-fn config(target: &Target, purpose: &str) -> Config {
-    let mut config = Config::new();
-    config.user(&target.user).dbname(&target.dbname);
-    let ours = format!("omtdb/{purpose}");
-    config.application_name(target.application_name.as_deref().unwrap_or(&ours));
-    for endpoint in &target.hosts {
-        match endpoint {
-            Endpoint::Socket { dir, port } => config.host_path(dir).port(*port),
-            Endpoint::Tcp { host, port } => config.host(host).port(*port),
-        };
-    }
-    if let Some(password) = &target.password {
-        config.password(password.expose());
-    }
-    if let Some(options) = &target.options {
-        config.options(options);
-    }
-    if let Some(timeout) = target.connect_timeout {
-        config.connect_timeout(timeout);
-    }
-    config
 }
 
 async fn version_of(client: &Client) -> Result<ServerVersion> {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
 use super::programs::{Programs, ProgramsError};
-use super::target::{Endpoint, SslMode, Target};
+use super::target::Target;
 use crate::run::Run;
 use crate::verdict::Interrupted;
 
@@ -19,45 +19,8 @@ use crate::verdict::Interrupted;
 #[must_use]
 pub fn command(programs: &Programs, program: &str, target: &Target) -> Command {
     let mut command = programs.command(program);
-    let joined = |parts: Vec<String>| parts.join(",");
-    let (hosts, ports) = target.hosts.iter().map(host_and_port).unzip();
-    command.env("PGHOST", joined(hosts)).env("PGPORT", joined(ports)).env("PGUSER", &target.user);
-    command.env("PGSSLMODE", sslmode(target.sslmode));
-    let files = [
-        ("PGSSLROOTCERT", &target.sslrootcert),
-        ("PGSSLCERT", &target.sslcert),
-        ("PGSSLKEY", &target.sslkey),
-    ];
-    for (name, path) in files {
-        if let Some(path) = path {
-            command.env(name, path);
-        }
-    }
-    if let Some(password) = &target.password {
-        command.env("PGPASSWORD", password.expose());
-    }
-    if let Some(timeout) = target.connect_timeout {
-        command.env("PGCONNECT_TIMEOUT", timeout.as_secs().max(1).to_string());
-    }
+    command.envs(target.variables());
     command
-}
-
-fn host_and_port(endpoint: &Endpoint) -> (String, String) {
-    match endpoint {
-        Endpoint::Socket { dir, port } => (dir.display().to_string(), port.to_string()),
-        Endpoint::Tcp { host, port } => (host.clone(), port.to_string()),
-    }
-}
-
-fn sslmode(mode: SslMode) -> &'static str {
-    match mode {
-        SslMode::Disable => "disable",
-        SslMode::Allow => "allow",
-        SslMode::Prefer => "prefer",
-        SslMode::Require => "require",
-        SslMode::VerifyCa => "verify-ca",
-        SslMode::VerifyFull => "verify-full",
-    }
 }
 
 /// Runs `command` to its end, handing each line of its standard error to `line`, which keeps what it understands and
@@ -120,20 +83,4 @@ pub async fn end(mut child: Child, signal: Signal) -> anyhow::Result<()> {
 fn name(command: &Command) -> String {
     let program = Path::new(command.get_program());
     program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_socket_and_a_name_are_tried_in_order() {
-        let mut target = Target::socket("/run/pg", 5432, "app", "db");
-        target.hosts.push(Endpoint::Tcp { host: "db.example".to_owned(), port: 6432 });
-        let (hosts, ports): (Vec<_>, Vec<_>) = target.hosts.iter().map(host_and_port).unzip();
-        assert_eq!(
-            (hosts.join(","), ports.join(",")),
-            ("/run/pg,db.example".to_owned(), "5432,6432".to_owned())
-        );
-    }
 }
