@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::pg::{Session, Target};
-use crate::schema::Drift;
+use crate::schema::{self, Drift};
 
 mod apply;
 mod executor;
@@ -32,6 +32,17 @@ pub async fn status(target: &Target, source: &Source) -> anyhow::Result<Status> 
     let applied = history::read(&session).await?;
     session.close().await;
     Ok(plan::status(source.migrations(), &applied))
+}
+
+/// Holds `target`'s database against the plan's schema.
+///
+/// # Errors
+/// When the server cannot be reached, or its catalog cannot be read.
+pub async fn verify(target: &Target) -> anyhow::Result<Verified> {
+    let mut session = Session::connect(target, "verify").await?;
+    let live = schema::read(&mut session).await?;
+    session.close().await;
+    Ok(Verified { drift: schema::diff(&schema::PLAN, &live) })
 }
 
 /// What `migrate status` reports.

@@ -1,13 +1,25 @@
-//! The plan's schema as data, what a live catalog holds, and the difference between the two.
+//! The plan's schema as data ([`plan`]), what a live database holds ([`catalog`]), and the difference between
+//! the two ([`mod@diff`]).
 
 use serde::{Deserialize, Serialize};
+
+pub mod catalog;
+pub mod diff;
+pub mod model;
+pub mod plan;
+
+pub use catalog::read;
+pub use diff::diff;
+pub use model::Schema;
+pub use plan::PLAN;
 
 /// One difference between the plan's schema and a live database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drift {
     /// The object, qualified: `media.media.title`, `interaction.idx_user_media_status`.
     pub object: String,
-    /// What differs: `missing`, `unexpected`, `type`, `default`, `nullability`, `definition`, `validity`, `bound`, `values`.
+    /// What differs: `missing`, `unexpected`, `type`, `default`, `nullability`, `definition`, `validity`, `bound`,
+    /// `persistence`, `schema`, `values`.
     pub kind: String,
     /// What the plan says; `None` where it knows no such object.
     pub expected: Option<String>,

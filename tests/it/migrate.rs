@@ -33,3 +33,10 @@ async fn the_largest_table_has_sixteen_leaves_named_by_their_bounds() {
     let error = map::live_leaves(&session, "auth", "login_events").await.unwrap_err().to_string();
     assert!(error.contains("login_events"), "{error}");
 }
+
+#[tokio::test]
+async fn what_migrations_build_is_what_the_plan_says() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    assert_eq!(migrate::verify(&target).await.unwrap().drift, []);
+}
