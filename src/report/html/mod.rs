@@ -253,6 +253,48 @@ mod tests {
         assert_eq!(page.matches("The same as a table").count(), 3);
     }
 
+    /// Relative luminance of `#rgb` or `#rrggbb` and the contrast of two, by WCAG 2.2.
+    fn contrast(one: &str, other: &str) -> f64 {
+        let luminance = |color: &str| {
+            let digits = color.trim_start_matches('#');
+            let wide: String =
+                digits.chars().flat_map(|c| std::iter::repeat_n(c, 6 / digits.len())).collect();
+            let channel = |at: usize| {
+                let value = f64::from(u8::from_str_radix(&wide[at..at + 2], 16).unwrap()) / 255.0;
+                if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+            };
+            0.2126 * channel(0) + 0.7152 * channel(2) + 0.0722 * channel(4)
+        };
+        let (a, b) = (luminance(one), luminance(other));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn text_stands_out_in_every_theme() {
+        assert!((contrast("#fff", "#000000") - 21.0).abs() < 0.01);
+        let themes: Vec<&str> = include_str!("style.css").split(":root {").skip(1).collect();
+        assert_eq!(themes.len(), 3, "light, dark and print");
+        for theme in themes {
+            let color = |name: &str| {
+                let value = theme.split_once(&format!("--{name}: ")).unwrap().1;
+                &value[..value.find(';').unwrap()]
+            };
+            let on_paper = ["ink", "quiet", "blue", "pass", "fail", "warn"];
+            let on_paper =
+                on_paper.iter().flat_map(|&ink| ["paper", "card", "code"].map(|ground| (ink, ground)));
+            let on_bars = [
+                ("in-dark", "shade1"),
+                ("in-dark", "shade2"),
+                ("in-light", "shade3"),
+                ("in-light", "shade4"),
+            ];
+            for (ink, ground) in on_paper.chain(on_bars) {
+                let contrast = contrast(color(ink), color(ground));
+                assert!(contrast >= 4.5, "{ink} on {ground}: {contrast:.2}");
+            }
+        }
+    }
+
     #[test]
     fn an_empty_record_is_a_report() {
         let mut record = samples::interrupted();
