@@ -1,10 +1,174 @@
-//! `omtdb migrate`.
+//! `omtdb migrate`: what is applied, applying the rest, and whether the database is what the plan says.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+use omtdb::migrate::{self, Applied, Options, Source, Status, Verified};
+use omtdb::verdict::Verdict;
+
+use super::output::table;
+use super::place::PlaceArgs;
 use super::{Cx, Outcome};
 
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "\
+Examples:
+  omtdb migrate status --url postgresql://app@db/omt    what is applied, what is pending
+  omtdb migrate apply --scratch                         build the schema on a throw-away server
+  omtdb migrate verify --url postgresql://app@db/omt    is the database what the plan says?")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
 
-pub(crate) async fn run(_args: Args, _cx: &Cx) -> Outcome {
-    anyhow::bail!("not built yet")
+#[derive(Subcommand)]
+enum Action {
+    /// Show which migrations are applied and which are pending
+    #[command(
+        after_help = "Changes nothing and takes no lock.\n\nExample, for a pipeline that must not deploy ahead of its database:\n  omtdb migrate status --check"
+    )]
+    Status(StatusArgs),
+    /// Apply pending migrations, each in a transaction of its own
+    #[command(after_help = "\
+Only one omtdb applies migrations to a database at a time; the others wait. An interrupt takes back the migration \
+under way and keeps those before it; running the command again continues.
+
+Examples:
+  omtdb migrate apply --target 7                        no further than version 7
+  omtdb migrate apply --migrations ./migrations         a branch's own files
+  omtdb migrate apply --wait 0s                         give up at once if somebody else applies")]
+    Apply(ApplyArgs),
+    /// Hold the live database against the plan's schema; exit 1 on drift
+    #[command(
+        after_help = "Reads the catalog of the schemas auth, interaction, media and users in one snapshot; changes nothing.\nLeaves of interaction.user_media may be split as long as every hash has exactly one leaf.\n\nExample:\n  omtdb migrate verify --json | jq -r '.drift[] | \"\\(.object) \\(.kind)\"'"
+    )]
+    Verify(VerifyArgs),
+}
+
+#[derive(clap::Args)]
+struct StatusArgs {
+    /// Exit 1 when a migration is pending, or files and history disagree
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+#[derive(clap::Args)]
+struct ApplyArgs {
+    /// Version to stop after [default: the newest]
+    #[arg(long, value_name = "VERSION")]
+    target: Option<i64>,
+    /// How long to wait while another omtdb applies migrations to the same database
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
+    wait: Duration,
+    /// How long a statement may wait for a lock, holding up everybody who comes after it
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5s")]
+    lock_timeout: Duration,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+#[derive(clap::Args)]
+struct VerifyArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// `--migrations`.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct SourceArgs {
+    /// Directory of V<version>__<words>.sql files to use instead of those built into omtdb
+    #[arg(long, value_name = "DIR")]
+    migrations: Option<PathBuf>,
+}
+
+impl SourceArgs {
+    pub(crate) fn read(&self) -> anyhow::Result<Source> {
+        Ok(self.migrations.as_deref().map_or_else(|| Ok(Source::embedded()), Source::read)?)
+    }
+}
+
+pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
+    match args.action {
+        Action::Status(args) => status(&args, cx).await,
+        Action::Apply(args) => apply(&args, cx).await,
+        Action::Verify(args) => verify(&args, cx).await,
+    }
+}
+
+async fn status(args: &StatusArgs, cx: &Cx) -> Outcome {
+    let source = args.source.read()?;
+    let place = args.place.resolve().await?;
+    let status = migrate::status(&place.target, &source).await?;
+    cx.out.result(&status, status_text(&status))?;
+    Ok(Verdict::from_ok(!args.check || status.is_clean()))
+}
+
+async fn apply(args: &ApplyArgs, cx: &Cx) -> Outcome {
+    let source = args.source.read()?;
+    let place = args.place.resolve().await?;
+    let options = Options { last: args.target, wait: args.wait, lock_timeout: args.lock_timeout };
+    let applied = migrate::apply(&place.target, &source, &options, &cx.run).await?;
+    cx.out.result(&applied, applied_text(&applied))?;
+    Ok(Verdict::Pass)
+}
+
+async fn verify(args: &VerifyArgs, cx: &Cx) -> Outcome {
+    let place = args.place.resolve().await?;
+    let verified = migrate::verify(&place.target).await?;
+    cx.out.result(&verified, verified_text(&verified))?;
+    Ok(Verdict::from_ok(verified.drift.is_empty()))
+}
+
+fn status_text(status: &Status) -> String {
+    let done = status
+        .applied
+        .iter()
+        .map(|one| [format!("V{}", one.version), one.name.clone(), one.applied_on.clone()]);
+    let todo = status
+        .pending
+        .iter()
+        .map(|one| [format!("V{}", one.version), one.name.clone(), "pending".to_owned()]);
+    let mut parts = vec![table(["version", "name", "applied"], done.chain(todo))];
+    parts.extend(status.problems.iter().map(ToString::to_string));
+    parts.push(match (status.current, status.pending.len()) {
+        (None, pending) => format!("nothing is applied, {pending} pending"),
+        (Some(current), 0) => format!("at version {current}, nothing is pending"),
+        (Some(current), pending) => format!("at version {current}, {pending} pending"),
+    });
+    parts.join("\n\n")
+}
+
+fn applied_text(applied: &Applied) -> String {
+    let current =
+        applied.current.map_or_else(|| "no version".to_owned(), |version| format!("version {version}"));
+    if applied.applied.is_empty() {
+        return format!("nothing to apply; the database is at {current}");
+    }
+    let steps = applied
+        .applied
+        .iter()
+        .map(|one| [format!("V{}", one.version), one.name.clone(), format!("{:.1}", one.ms)]);
+    let count = applied.applied.len();
+    format!("{}\n\n{count} applied; the database is at {current}", table(["version", "name", "ms"], steps))
+}
+
+fn verified_text(verified: &Verified) -> String {
+    if verified.drift.is_empty() {
+        return "the database is what the plan says".to_owned();
+    }
+    let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
+    let rows = verified
+        .drift
+        .iter()
+        .map(|one| [one.object.clone(), one.kind.clone(), side(&one.expected), side(&one.found)]);
+    let count = verified.drift.len();
+    let noun = if count == 1 { "difference" } else { "differences" };
+    format!("{}\n\n{count} {noun} from the plan", table(["object", "kind", "the plan", "the database"], rows))
 }

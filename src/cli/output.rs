@@ -69,6 +69,23 @@ impl Output {
     }
 }
 
+/// Rows in columns under `header`, for people; cut to no width, so that names can be copied whole.
+pub(crate) fn table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = comfy_table::Table::new();
+    table.force_no_tty().load_style(comfy_table::presets::NOTHING).set_header(header);
+    for row in rows {
+        // A name in a database may hold what a terminal would obey.
+        table.add_row(row.map(|cell| cell.replace(char::is_control, " ")));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
 /// Sends the log of this process and its libraries to standard error.
 pub(crate) fn log_to_stderr(verbose: u8) {
     let level = match verbose {

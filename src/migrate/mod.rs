@@ -61,6 +61,12 @@ pub struct Status {
 }
 
 impl Status {
+    /// Whether nothing is pending, and files and history agree.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.pending.is_empty() && self.problems.is_empty()
+    }
+
     /// Fails while files and history disagree, saying every way in which they do.
     ///
     /// # Errors
