@@ -1,10 +1,26 @@
 //! Scenario files: what an application sends, how often, with which values, and what it expects of the plans.
 
+mod check;
+pub mod draw;
+mod files;
+mod form;
+mod params;
+mod placeholders;
+mod problem;
+mod tree;
+mod typed;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::units::Rate;
+
+pub use check::Names;
+pub use files::{load, shipped};
+pub use problem::{Problem, Rejected};
 
 /// One scenario file, checked: every name in it exists, every figure is in range.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +84,8 @@ impl Default for PlanContract {
 }
 
 /// How a prepared statement is planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PlanMode {
     /// For the bound values, at each execution.
     Custom,
@@ -88,7 +105,8 @@ impl PlanMode {
 }
 
 /// What a plan contract can forbid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Forbidden {
     /// A sequential scan of any table.
     SeqScan,
@@ -105,21 +123,21 @@ pub enum Forbidden {
 /// How one bound value is drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Param {
-    /// A user, medium or list, the first ones more often: rank `r` with weight `1 / r^exponent`.
+    /// A user, medium or list, the first ones more often: rank `r` with a weight of about `1 / r^exponent`.
     Zipf {
         /// How uneven; 0 is uniform.
         exponent: f64,
         /// What is drawn, and which of its columns is bound.
         column: Column,
     },
-    /// A user, medium or list, as often as the generated data refers to it.
+    /// A medium, as often as the generated data refers to it.
     Popularity {
         /// What is drawn, and which of its columns is bound.
         column: Column,
     },
     /// One of the given texts, by weight.
     Weighted {
-        /// Text and weight, in the order of the file.
+        /// Text and weight, ordered by text.
         values: Vec<(String, u32)>,
     },
     /// A whole number between two others, both included.
@@ -144,8 +162,6 @@ pub enum Column {
     MediaExternalId,
     /// `media.media.title`
     MediaTitle,
-    /// The first word of `media.media.title`
-    MediaTitleWord,
     /// `attributes->>'isbn'` of a book
     MediaIsbn,
     /// `interaction.user_lists.id`
@@ -183,7 +199,8 @@ pub enum Arrival {
 }
 
 /// How the arrivals of an open loop are spread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Process {
     /// Independent of each other, as from many users.
     Poisson,
