@@ -1,8 +1,28 @@
-//! Plans: read from EXPLAIN, held against the contract of the operation that they serve.
+//! Plans: read from EXPLAIN ([`tree`]), held against the contract of the operation that they serve ([`contract`]).
+//!
+//! The server executes each operation as an application would, prepared and with drawn values, and everything it did is
+//! rolled back ([`capture`]).
 
+pub mod capture;
+pub mod catalog;
+pub mod contract;
+#[cfg(test)]
+mod golden;
+pub mod scan;
+pub mod shape;
+pub mod text;
+pub mod tree;
+
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::Verdict;
+use self::catalog::Catalog;
+use self::tree::Plan;
+use crate::pg::{Session, Target};
+use crate::run::Run;
+use crate::scenario::{Op, PlanContract, PlanMode, Scenario};
+use crate::schema::plan::USER_MEDIA;
+use crate::verdict::{Interrupted, Verdict};
 
 /// What `explain` found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,7 +38,7 @@ pub struct OpPlan {
     pub scenario: String,
     /// The operation's name.
     pub op: String,
-    /// `custom` or `generic`.
+    /// `custom`, `generic` or `auto`.
     pub mode: String,
     /// `Fail` when there is a violation.
     pub verdict: Verdict,
@@ -34,4 +54,216 @@ pub struct OpPlan {
     pub fingerprint: String,
     /// The plan as indented text for people.
     pub plan: String,
+}
+
+impl Explained {
+    /// The worst verdict of all operations.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        Verdict::worst(self.ops.iter().map(|op| op.verdict))
+    }
+}
+
+/// How the server plans a prepared statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// For the bound values, at each execution.
+    Custom,
+    /// Once, for any values.
+    Generic,
+    /// As the server decides: five custom plans, then the generic one unless it looks dearer.
+    Auto,
+}
+
+impl Mode {
+    /// The word of results and of the command line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Custom => PlanMode::Custom.word(),
+            Self::Generic => PlanMode::Generic.word(),
+            Self::Auto => "auto",
+        }
+    }
+
+    /// Its value of `plan_cache_mode`.
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Custom => "force_custom_plan",
+            Self::Generic => "force_generic_plan",
+            Self::Auto => "auto",
+        }
+    }
+
+    /// Executions before the one that counts.
+    fn discarded(self) -> u32 {
+        match self {
+            Self::Custom | Self::Generic => 1,
+            // The sixth execution is the first that may run a generic plan, and reads catalogs once more if it does.
+            Self::Auto => 6,
+        }
+    }
+}
+
+impl From<PlanMode> for Mode {
+    fn from(mode: PlanMode) -> Self {
+        match mode {
+            PlanMode::Custom => Self::Custom,
+            PlanMode::Generic => Self::Generic,
+        }
+    }
+}
+
+/// In which modes operations are explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Modes {
+    /// In those that each contract promises.
+    Promised,
+    /// In this one: custom and generic where the contract promises it, automatic for every operation.
+    Only(Mode),
+    /// In those that each contract promises, and automatic.
+    All,
+}
+
+impl Modes {
+    fn of(self, contract: &PlanContract) -> Vec<Mode> {
+        let promised = contract.modes.iter().copied().map(Mode::from);
+        match self {
+            Self::Promised => promised.collect(),
+            Self::Only(Mode::Auto) => vec![Mode::Auto],
+            Self::Only(mode) => promised.filter(|&promise| promise == mode).collect(),
+            Self::All => promised.chain([Mode::Auto]).collect(),
+        }
+    }
+}
+
+/// Executes every operation of `scenarios` in `modes` with what `values` gives for it (as text, one a placeholder), rolls
+/// each back, and holds its plan against its contract.
+///
+/// # Errors
+/// When the server refuses a statement, or the run is interrupted; the statement under way is then cancelled.
+pub async fn with_values(
+    run: &Run,
+    target: &Target,
+    scenarios: &[Scenario],
+    modes: Modes,
+    values: impl Fn(&Scenario, &Op) -> Vec<String>,
+) -> anyhow::Result<Explained> {
+    let session = Session::connect(target, "explain").await?;
+    let catalog = Catalog::read(&session).await?;
+    let total = scenarios.iter().flat_map(|s| &s.ops).map(|op| modes.of(&op.plan).len() as u64).sum();
+    let task = run.task("explain", Some(total), "plans");
+    let mut ops = Vec::new();
+    for scenario in scenarios {
+        for op in &scenario.ops {
+            let values = values(scenario, op);
+            for mode in modes.of(&op.plan) {
+                run.check()?;
+                let plan = interruptible(run, &session, capture::capture(&session, &op.sql, &values, mode))
+                    .await
+                    .with_context(|| format!("explain {} of {} ({})", op.name, scenario.name, mode.word()))?;
+                ops.push(judged(scenario, op, mode, &plan, &catalog));
+                task.advance(1);
+            }
+        }
+    }
+    session.close().await;
+    Ok(Explained { ops })
+}
+
+/// Waits for `work`; at an interrupt, cancels its statement on the server and lets it end first.
+async fn interruptible<T>(
+    run: &Run,
+    session: &Session,
+    work: impl Future<Output = crate::pg::error::Result<T>>,
+) -> anyhow::Result<T> {
+    tokio::pin!(work);
+    tokio::select! {
+        done = &mut work => Ok(done?),
+        () = run.interrupt.cancelled() => {
+            session.cancel().await?;
+            // Whatever it says: it was told to stop.
+            drop(work.await);
+            Err(Interrupted.into())
+        }
+    }
+}
+
+/// What is found of `plan`: pure.
+fn judged(scenario: &Scenario, op: &Op, mode: Mode, plan: &Plan, catalog: &Catalog) -> OpPlan {
+    let violations = contract::violations(plan, &op.plan, catalog, mode);
+    let (schema, table) = USER_MEDIA;
+    let leaves = scan::scanned_leaves(&scan::scans(plan, catalog), &format!("{schema}.{table}")).len();
+    let mut indexes: Vec<String> =
+        scan::indexes(plan, catalog).into_iter().map(|index| index.name.to_owned()).collect();
+    indexes.sort();
+    indexes.dedup();
+    OpPlan {
+        scenario: scenario.name.clone(),
+        op: op.name.clone(),
+        mode: mode.word().to_owned(),
+        verdict: Verdict::from_ok(violations.is_empty()),
+        scanned_leaves: u32::try_from(leaves).unwrap_or(u32::MAX),
+        indexes,
+        buffers: plan.root.buffers(),
+        violations,
+        fingerprint: shape::fingerprint(plan, catalog),
+        plan: text::text(plan),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::catalog::Relation;
+    use super::*;
+
+    /// The catalog of the database that the golden plans are from.
+    pub(super) fn catalog() -> Catalog {
+        let relation =
+            |schema: &str, name: String, root: &str, is_index: bool, definition: String| Relation {
+                schema: schema.to_owned(),
+                is_index,
+                holds_rows: !is_index && name != "user_media",
+                root_schema: schema.to_owned(),
+                root_name: root.to_owned(),
+                partition_key: if root == "user_media" { vec!["user_id".to_owned()] } else { Vec::new() },
+                valid: true,
+                definition,
+                name,
+            };
+        let index = |name: String, root: &str, columns: &str| {
+            let definition =
+                format!("CREATE INDEX {name} ON ONLY interaction.user_media USING btree ({columns})");
+            relation("interaction", name, root, true, definition)
+        };
+        let indexes = [
+            ("idx_user_media_user_status", "user_id_status_idx", "user_id, status"),
+            ("idx_user_media_media_id", "media_id_idx", "media_id"),
+            ("user_media_pkey", "pkey", "user_id, media_id"),
+        ];
+        let table = |name: &str| relation("interaction", name.to_owned(), "user_media", false, String::new());
+        let mut all = vec![
+            table("user_media"),
+            relation("media", "media".to_owned(), "media", false, String::new()),
+            relation("media", "idx_media_id".to_owned(), "idx_media_id", true, "CREATE INDEX".to_owned()),
+        ];
+        all.extend(indexes.iter().map(|&(root, _, columns)| index(root.to_owned(), root, columns)));
+        for leaf in (0..4).map(|r| format!("user_media_m4_r{r}")) {
+            all.push(table(&leaf));
+            all.extend(
+                indexes.iter().map(|&(root, suffix, cols)| index(format!("{leaf}_{suffix}"), root, cols)),
+            );
+        }
+        all.into_iter().collect()
+    }
+
+    #[test]
+    fn modes_follow_the_contract() {
+        let custom = PlanContract { modes: vec![PlanMode::Custom], ..PlanContract::default() };
+        assert_eq!(Modes::Promised.of(&custom), [Mode::Custom]);
+        assert_eq!(Modes::Only(Mode::Generic).of(&custom), []);
+        assert_eq!(Modes::Only(Mode::Auto).of(&custom), [Mode::Auto]);
+        assert_eq!(Modes::All.of(&custom), [Mode::Custom, Mode::Auto]);
+        assert_eq!(Modes::Promised.of(&PlanContract::default()), [Mode::Custom, Mode::Generic]);
+    }
 }

@@ -6,9 +6,11 @@
     clippy::panic,
     reason = "a test fails by panicking, in its helping functions too"
 )]
+#![expect(clippy::disallowed_methods, reason = "the environment says where PostgreSQL's programs are")]
 
 mod audit;
 mod cluster;
+mod explain;
 mod harness;
 mod migrate;
 mod report;
