@@ -54,6 +54,12 @@ impl Run {
         Self::new(CancellationToken::new(), |_| {})
     }
 
+    /// A part of this run that can be stopped alone; it also stops when the run does.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        Self { interrupt: self.interrupt.child_token(), listener: Arc::clone(&self.listener) }
+    }
+
     /// Announces a piece of work; it ends when the returned value is dropped.
     #[must_use]
     pub fn task(&self, name: &str, total: Option<u64>, unit: &'static str) -> Task {

@@ -1,19 +1,29 @@
 //! The data generator: who has what (pure), how it becomes rows, how rows become a loaded database, and the proof.
 
 mod columns;
+mod copy;
+mod deferred;
 pub mod dist;
+pub mod ledger;
+mod load;
 pub mod model;
 pub mod random;
 pub mod row;
 pub mod spec;
+pub mod survey;
 pub mod table;
+pub mod unit;
+mod verify;
 pub mod words;
+mod work;
 
 use serde::{Deserialize, Serialize};
 
+pub use load::generate;
 pub use model::Model;
 pub use spec::{Foreign, Profile, Sizes, Spec};
 pub use table::Table;
+pub use verify::verify;
 
 /// Version of the meaning of (seed, sizes). Raise it with every change that gives other rows for the same arguments.
 pub const DATA_VERSION: u32 = 1;

@@ -131,6 +131,22 @@ impl Table {
         }
     }
 
+    /// Its columns that hold the id of a row of another table.
+    #[must_use]
+    pub fn references(self) -> &'static [(&'static str, Self)] {
+        match self {
+            Self::Media | Self::Users => &[],
+            Self::ExternalLinks => &[("media_id", Self::Media)],
+            Self::Relationships => &[("media_id", Self::Media), ("related_media_id", Self::Media)],
+            Self::UserMedia => &[("user_id", Self::Users), ("media_id", Self::Media)],
+            Self::UserLists | Self::Sessions | Self::Tokens | Self::LoginEvents => {
+                &[("user_id", Self::Users)]
+            }
+            Self::ListItems => &[("list_id", Self::UserLists), ("media_id", Self::Media)],
+            Self::SmartLists => &[("list_id", Self::UserLists)],
+        }
+    }
+
     /// How many entities make its rows; each makes none, one or several.
     #[must_use]
     pub fn entities(self, model: &Model) -> u64 {

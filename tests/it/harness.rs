@@ -1,9 +1,11 @@
 //! A real server for each test, and the `omtdb` command to run against it.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use omtdb::datagen::{self, Foreign, Sizes, Spec};
 use omtdb::migrate::{self, Source};
 use omtdb::pg::cluster::{self, Cluster, Lease, Options, Settings};
 use omtdb::pg::{Programs, Session, Target};
@@ -28,6 +30,14 @@ pub(crate) fn home() -> PathBuf {
 pub(crate) fn fresh_name(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{prefix}{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Sizes of [`Server::loaded`].
+pub(crate) const LOADED: Sizes = Sizes { users: 300, media: 1_000, user_media: 30_000 };
+
+/// How the tests generate.
+pub(crate) fn spec(seed: u64, sizes: Sizes) -> Spec {
+    Spec { seed, sizes, jobs: NonZeroUsize::MIN.saturating_add(1), foreign: Foreign::Refuse }
 }
 
 /// A running server that goes when the test ends, also when it fails.
@@ -70,6 +80,13 @@ impl Server {
         migrate::apply(&target, &Source::embedded(), &migrate::Options::default(), &Run::silent())
             .await
             .unwrap();
+        target
+    }
+
+    /// A database of its own with every migration applied and [`LOADED`] data of seed 42.
+    pub(crate) async fn loaded(&self) -> Target {
+        let target = self.migrated().await;
+        datagen::generate(&Run::silent(), &target, &spec(42, LOADED)).await.unwrap();
         target
     }
 

@@ -11,6 +11,7 @@
 mod audit;
 mod cluster;
 mod explain;
+mod generate;
 mod harness;
 mod migrate;
 mod report;

@@ -1,0 +1,101 @@
+//! Work shared out over several sessions.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinSet;
+
+use crate::pg::{Session, Target};
+use crate::run::Run;
+use crate::verdict::Interrupted;
+
+/// Does every job on one of `sessions` sessions, in order of beginning. The first failure, or an interrupt, stops the
+/// others: their statements are cancelled on the server and nothing runs any more when this returns.
+pub(super) async fn share_out<J, T, F>(
+    run: &Run,
+    target: &Target,
+    sessions: NonZeroUsize,
+    jobs: Vec<J>,
+    work: impl Fn(Arc<Session>, J, Run) -> F + Clone + Send + Sync + 'static,
+) -> anyhow::Result<Vec<T>>
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    F: Future<Output = anyhow::Result<T>> + Send,
+{
+    let workers = sessions.get().min(jobs.len());
+    let queue = Arc::new(Mutex::new(VecDeque::from(jobs)));
+    let stop = run.part();
+    let mut set = JoinSet::new();
+    for _ in 0..workers {
+        let (queue, stop, work, target) = (Arc::clone(&queue), stop.clone(), work.clone(), target.clone());
+        set.spawn(async move {
+            let session = open(&target).await?;
+            let done = until_empty(&queue, &session, &stop, work).await;
+            if let Ok(session) = Arc::try_unwrap(session) {
+                session.close().await;
+            }
+            done
+        });
+    }
+    let (mut all, mut failure) = (Vec::new(), None);
+    while let Some(done) = set.join_next().await {
+        match done.map_err(anyhow::Error::from).and_then(|done| done) {
+            Ok(results) => all.extend(results),
+            Err(error) => {
+                stop.interrupt.cancel();
+                // Those stopped on account of the first failure only say that they were.
+                if failure.as_ref().is_none_or(|first: &anyhow::Error| first.is::<Interrupted>()) {
+                    failure = Some(error);
+                }
+            }
+        }
+    }
+    failure.map_or(Ok(all), Err)
+}
+
+async fn until_empty<J, T, F>(
+    queue: &Mutex<VecDeque<J>>,
+    session: &Arc<Session>,
+    run: &Run,
+    work: impl Fn(Arc<Session>, J, Run) -> F,
+) -> anyhow::Result<Vec<T>>
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
+    let mut done = Vec::new();
+    loop {
+        run.check()?;
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some(job) = next else { return Ok(done) };
+        done.push(stoppable(run, session, work(Arc::clone(session), job, run.clone())).await?);
+    }
+}
+
+/// `work`, or [`Interrupted`] as soon as the run is interrupted: then the statement under way is cancelled.
+pub(super) async fn stoppable<T>(
+    run: &Run,
+    session: &Session,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = run.interrupt.cancelled() => {
+            // Where this fails the session is gone, and its statement with it.
+            drop(session.cancel().await);
+            Err(Interrupted.into())
+        }
+    }
+}
+
+/// A session for definitions and rows: names in what the catalog prints are qualified, nothing times out, and a lock
+/// that somebody else keeps is given up on.
+pub(super) async fn open(target: &Target) -> anyhow::Result<Arc<Session>> {
+    let session = Session::connect(target, "generate").await?;
+    let settings = "SET search_path = pg_catalog; SET statement_timeout = 0; SET lock_timeout = '60s';
+        SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning";
+    session.batch_execute(settings).await?;
+    Ok(Arc::new(session))
+}
