@@ -12,6 +12,8 @@ use super::typed::{self, suggestion};
 use super::{
     Arrival, Forbidden, Load, Objective, Op, Param, PlanContract, PlanMode, Quantile, Scenario, params,
 };
+use crate::schema::Schema;
+use crate::schema::model::Table;
 
 /// The names that a plan contract may mention.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +22,18 @@ pub struct Names {
     pub partitioned: BTreeSet<String>,
     /// Indexes, unqualified; a partitioned one by its parent's name.
     pub indexes: BTreeSet<String>,
+}
+
+impl From<&Schema> for Names {
+    fn from(schema: &Schema) -> Self {
+        let tables = || schema.tables.iter();
+        let partitioned =
+            tables().filter(|table| table.partition_key.is_some()).map(Table::qualified).collect();
+        let keys =
+            tables().flat_map(|table| &table.shape.constraints).filter(|c| c.is_key()).map(|c| &c.name);
+        let indexes = tables().flat_map(|table| &table.shape.indexes).map(|index| &index.name);
+        Self { partitioned, indexes: indexes.chain(keys).cloned().collect() }
+    }
 }
 
 const SECTIONS: [&str; 8] = ["version", "name", "description", "params", "ops", "mix", "load", "slo"];

@@ -103,6 +103,7 @@ mod tests {
 
     use super::*;
     use crate::scenario::{Arrival, Column, Forbidden, Objective, Param, PlanMode};
+    use crate::schema::PLAN;
 
     fn names() -> Names {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -287,6 +288,12 @@ slo:
         let rejected = read(Path::new("a.yaml"), &text, &names()).unwrap_err();
         let lines: Vec<usize> = rejected.problems.iter().map(|problem| problem.line).collect();
         assert_eq!(lines, [1, 19, 28], "{rejected}");
+    }
+
+    #[test]
+    fn what_ships_names_only_what_the_plan_has() {
+        let scenarios = shipped(&Names::from(&*PLAN)).unwrap();
+        assert_eq!(scenarios.len(), SHIPPED.len());
     }
 
     #[test]
