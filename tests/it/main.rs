@@ -15,3 +15,4 @@ mod generate;
 mod harness;
 mod migrate;
 mod report;
+mod schema;
