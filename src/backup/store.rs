@@ -62,8 +62,8 @@ impl Store {
     /// [`UsageError`] when there is none, or another omtdb works in it.
     pub fn open(dir: &Path, programs: &Programs) -> anyhow::Result<Self> {
         let dir = std::path::absolute(dir)?;
-        let backups =
-            read(&dir)?.with_context(|| UsageError(format!("there are no backups in {}", dir.display())))?;
+        let none = || UsageError(format!("there are no backups in {}", dir.display()));
+        let backups = read(&dir)?.ok_or_else(none)?;
         Self::locked(dir, programs, backups)
     }
 

@@ -1,8 +1,60 @@
 //! Drills: what a team hopes about its backups, proven.
+//!
+//! [`restore`] brings a base backup and the archived log to an exact point in a scratch cluster, and proves level by level
+//! that it is whole, starts, stands at the right point, has every acknowledged write and none from later, holds the same
+//! rows byte by byte, and that the proof itself notices one changed row.
+
+mod alter;
+mod barrier;
+mod findings;
+mod fingerprint;
+mod markers;
+mod receiver;
+mod recovery;
+mod relation;
+mod restore;
+mod sentinel;
+mod workspace;
+
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use alter::Alteration;
+pub use fingerprint::{DifferingRow, RowDifference};
+pub use relation::SCHEMAS;
+pub use restore::restore;
+
+use crate::pg::Programs;
+
 use crate::verdict::Verdict;
+
+/// Where the copy is made.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The directory of scratch clusters.
+    pub home: PathBuf,
+    /// Programs of the source's major version.
+    pub programs: Programs,
+}
+
+/// What a drill is to do.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// A directory of backups whose archive the source feeds; `None` takes a backup for the time of the drill.
+    pub dir: Option<PathBuf>,
+    /// Changes one row of the copy before the comparison: the drill must fail.
+    pub sabotage: Option<Alteration>,
+    /// How long to try for a moment without writers.
+    pub lock_patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { dir: None, sabotage: None, lock_patience: Duration::from_secs(30) }
+    }
+}
 
 /// What a restore drill proved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,4 +122,7 @@ pub struct Fingerprints {
     pub restored: String,
     /// Relations (leaf or table) whose content differs.
     pub differing: Vec<String>,
+    /// Rows that differ, some of them where there are many.
+    #[serde(default)]
+    pub rows: Vec<DifferingRow>,
 }

@@ -156,8 +156,11 @@ fn is_complete(dir: &Path) -> bool {
     ["initdb", "postgres", "pg_ctl"].iter().all(|program| dir.join(program).is_file())
 }
 
+/// The directory on the search path; where that holds links, the one they lead to, which has all the other programs too.
 fn on_path(search_path: Option<&OsStr>) -> Option<PathBuf> {
-    std::env::split_paths(search_path?).find(|dir| is_complete(dir))
+    let dir = std::env::split_paths(search_path?).find(|dir| is_complete(dir))?;
+    let behind = std::fs::canonicalize(dir.join("postgres")).ok()?.parent()?.to_owned();
+    Some(if is_complete(&behind) { behind } else { dir })
 }
 
 fn newest_installed() -> Option<PathBuf> {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use lease::{AtEnd, Lease};
 pub use mark::Mark;
-pub(crate) use server::{make_private_dir, write_owned};
+pub(crate) use server::{make_home, make_private_dir, write_owned};
 
 use super::programs::{Programs, ProgramsError, run};
 use super::target::Target;

@@ -14,7 +14,7 @@ const SETTINGS_FILE: &str = "omtdb.conf";
 const PATIENCE_S: &str = "600";
 
 /// Makes `home` itself, which the server's user must be able to pass through.
-pub(super) fn make_home(home: &Path, programs: &Programs) -> Result<()> {
+pub(crate) fn make_home(home: &Path, programs: &Programs) -> Result<()> {
     let known = home.is_dir();
     file("make", home, fs::create_dir_all(home))?;
     if programs.run_as().is_none() {

@@ -1,0 +1,147 @@
+//! The exact point: a restore point and a snapshot that describe the same state.
+//!
+//! A snapshot and the log's current position do not: a commit record can stand in the log while its transaction is still
+//! invisible. While every table is locked against writing, no writer is in between: locks are released after a commit
+//! has become visible. The restore point and the snapshot are both taken under the lock, which is then released;
+//! whatever reads the state goes on from the snapshot.
+
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Row;
+
+use super::fingerprint::State;
+use super::relation::Relation;
+use crate::pg::error::{Doing as _, PgError};
+use crate::pg::{Session, Target};
+use crate::run::Run;
+use crate::units::Lsn;
+use crate::verdict::Interrupted;
+
+/// More than a second: autovacuum gives way only after `deadlock_timeout`, one second by default.
+const LOCK_TIMEOUT: &str = "1200ms";
+const BETWEEN_TRIES: Duration = Duration::from_millis(300);
+
+/// A point in the log, and the state of the database at it.
+pub(super) struct Point {
+    pub(super) name: String,
+    pub(super) lsn: Lsn,
+    pub(super) timeline: u32,
+    /// How long writers were kept waiting.
+    pub(super) held: Duration,
+    /// How often the locks were asked for.
+    pub(super) tries: u32,
+    /// The snapshot; good while `holder` lives.
+    pub(super) state: State,
+    /// Holds the snapshot, and a lock against truncation, which no snapshot sees through.
+    pub(super) holder: Session,
+}
+
+/// Makes the restore point `name`; `None` when the locks were not granted within `patience`.
+///
+/// # Errors
+/// What the server says; [`Interrupted`].
+pub(super) async fn reach(
+    run: &Run,
+    target: &Target,
+    relations: &[Relation],
+    name: &str,
+    patience: Duration,
+) -> anyhow::Result<Option<Point>> {
+    let task = run.task("wait for the barrier", None, "tries");
+    let began = Instant::now();
+    let writers = Session::connect(target, "drill").await?;
+    for tries in 1.. {
+        run.check()?;
+        let asked = Instant::now();
+        match lock(&writers, relations).await {
+            Ok(()) => {
+                let held = Instant::now();
+                let mut point = mark(&writers, target, relations, name).await?;
+                writers.close().await;
+                (point.held, point.tries) = (held.elapsed(), tries);
+                return Ok(Some(point));
+            }
+            Err(error) if error.is_lock_timeout() || error.is_retryable() => {
+                tracing::info!("the barrier was not obtained after {:?}: {error}", asked.elapsed());
+                writers.batch_execute("ROLLBACK").await.doing(|| "let go of the barrier".to_owned())?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        task.advance(1);
+        if began.elapsed() >= patience {
+            return Ok(None);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(BETWEEN_TRIES) => {}
+            () = run.interrupt.cancelled() => return Err(Interrupted.into()),
+        }
+    }
+    Ok(None)
+}
+
+/// Locks every table against writers; a lock on a parent takes its leaves along.
+async fn lock(session: &Session, relations: &[Relation]) -> Result<(), PgError> {
+    let sql = format!(
+        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; LOCK TABLE {} IN SHARE MODE",
+        roots(relations)
+    );
+    session.batch_execute(&sql).await.doing(|| "lock the tables against writing".to_owned())
+}
+
+fn roots(relations: &[Relation]) -> String {
+    let roots: Vec<String> = relations.iter().filter(|r| r.is_root).map(Relation::quoted).collect();
+    roots.join(", ")
+}
+
+/// With the tables locked by `writers`: the restore point, the snapshot, and the end of the lock.
+async fn mark(
+    writers: &Session,
+    target: &Target,
+    relations: &[Relation],
+    name: &str,
+) -> Result<Point, PgError> {
+    let state = State { target: target.clone(), snapshot: None };
+    let holder = state.open().await?;
+    let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", roots(relations));
+    holder.batch_execute(&lock).await.doing(|| "keep the tables from being truncated".to_owned())?;
+    let (lsn, timeline) = restore_point(writers, name).await?;
+    let doing = || "export a snapshot".to_owned();
+    let row = holder.query_one("SELECT pg_catalog.pg_export_snapshot()", &[]).await.doing(doing)?;
+    let snapshot: String = row.try_get(0).doing(doing)?;
+    writers.batch_execute("COMMIT").await.doing(|| "let writers go on".to_owned())?;
+    Ok(Point {
+        name: name.to_owned(),
+        lsn,
+        timeline,
+        held: Duration::ZERO,
+        tries: 0,
+        state: State { snapshot: Some(snapshot), ..state },
+        holder,
+    })
+}
+
+async fn restore_point(session: &Session, name: &str) -> Result<(Lsn, u32), PgError> {
+    const QUERY: &str = "SELECT lsn::text AS lsn, pg_catalog.left(pg_catalog.pg_walfile_name(lsn), 8) AS timeline \
+                         FROM pg_catalog.pg_create_restore_point($1) AS lsn";
+    let doing = || "make the restore point".to_owned();
+    let row = session.query_one(QUERY, &[&name]).await.doing(doing)?;
+    let text = |column: &str| -> Result<String, PgError> { row_text(&row, column).doing(doing) };
+    let broken = |what: &str| PgError::broken(doing(), format!("the server's {what} cannot be read"));
+    let lsn = text("lsn")?.parse().map_err(|_| broken("position"))?;
+    let timeline = u32::from_str_radix(&text("timeline")?, 16).map_err(|_| broken("timeline"))?;
+    Ok((lsn, timeline))
+}
+
+fn row_text(row: &Row, column: &str) -> Result<String, tokio_postgres::Error> {
+    row.try_get(column)
+}
+
+/// Ends the current segment, so that what was written so far can be archived; returns where it ends.
+pub(super) async fn switch_segment(session: &Session) -> Result<Lsn, PgError> {
+    let doing = || "end the segment of the write-ahead log".to_owned();
+    let row = session.query_one("SELECT pg_catalog.pg_switch_wal()::text AS lsn", &[]).await.doing(doing)?;
+    row_text(&row, "lsn")
+        .doing(doing)?
+        .parse()
+        .map_err(|_| PgError::broken(doing(), "the position cannot be read"))
+}

@@ -1,0 +1,168 @@
+//! The copy: a base backup rolled forward to a restore point, in a scratch cluster that can do no harm.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use super::Site;
+use super::barrier::Point;
+use super::markers::Markers;
+use crate::backup::{Backup, Server, Store, wal};
+use crate::pg::cluster::{self, Cluster, Lease, Options, Settings, file, write_owned};
+use crate::pg::{Programs, Target, tools};
+use crate::run::Run;
+use crate::verdict::Interrupted;
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+/// How long a launched server may stay invisible before it counts as dead.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A recovery that reached the restore point, or died on the way.
+pub(super) struct Recovery {
+    /// Holds the copy, which goes with it.
+    pub(super) lease: Lease,
+    pub(super) markers: Markers,
+    /// The log's last lines, for people.
+    pub(super) last_words: String,
+    /// How long the base backup took to copy.
+    pub(super) copied: Duration,
+    /// When the server was launched.
+    pub(super) launched: Timestamp,
+}
+
+/// Copies `backup` and rolls it forward to `point`.
+///
+/// # Errors
+/// When the copy cannot be made or the disk is full; [`Interrupted`]. A recovery that fails is a value.
+pub(super) async fn recover(
+    run: &Run,
+    site: &Site,
+    name: &str,
+    source: &Server,
+    (store, backup): (&Store, &Backup),
+    point: &Point,
+) -> anyhow::Result<Recovery> {
+    let began = Instant::now();
+    let options = Options { settings: settings(source, store, point) };
+    let cluster = {
+        let (run, site, name, base) = (run.clone(), site.clone(), name.to_owned(), store.base(backup));
+        let _task = run.task("copy the base backup", None, "s");
+        tokio::task::spawn_blocking(move || {
+            let programs = &site.programs;
+            Cluster::adopt(&site.home, &name, programs, &options, |data| fill(&run, programs, &base, data))
+        })
+        .await??
+    };
+    let lease = Lease::hold(cluster);
+    let (copied, launched) = (began.elapsed(), Timestamp::now());
+    lease.cluster().launch()?;
+    let log = watch(run, lease.cluster()).await?;
+    if log.contains("No space left on device") {
+        anyhow::bail!(
+            "the disk is full: the copy in {} cannot be recovered\n{}",
+            site.home.display(),
+            tail(&log)
+        );
+    }
+    Ok(Recovery { lease, markers: Markers::read(&log), last_words: tail(&log), copied, launched })
+}
+
+/// How the copy differs from any scratch cluster: where it gets the log, where it stops, and nothing of what the source
+/// does besides serving: no archiving, no replication, no maintenance.
+fn settings(source: &Server, store: &Store, point: &Point) -> Settings {
+    let restore = wal::restore_command(&store.archive());
+    let timeline = point.timeline.to_string();
+    let own = [
+        ("restore_command", restore.as_str()),
+        ("recovery_target_name", point.name.as_str()),
+        ("recovery_target_timeline", timeline.as_str()),
+        // Paused, it can be read at the point, and makes no timeline of its own.
+        ("recovery_target_action", "pause"),
+        ("hot_standby", "on"),
+        ("archive_mode", "off"),
+        ("max_logical_replication_workers", "0"),
+        ("autovacuum", "off"),
+        ("max_wal_size", "1GB"),
+        ("log_min_messages", "warning"),
+        ("log_timezone", "UTC"),
+    ];
+    let own = own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    // A standby refuses to recover with less of these than its primary had.
+    source.recovery_settings.clone().into_iter().chain(own).collect()
+}
+
+/// Fills `data` with the base backup, without anything of the source's configuration: that could archive, load
+/// libraries, listen, or connect to other servers.
+fn fill(run: &Run, programs: &Programs, base: &Path, data: &Path) -> anyhow::Result<()> {
+    let mut copy = programs.command("/bin/cp");
+    copy.args(["--archive", "--reflink=auto"]).arg(base.join(".")).arg(data);
+    let copied = tools::run(run, copy, |_| false);
+    tokio::runtime::Handle::current().block_on(copied).context("copy the base backup")?;
+    for left_out in ["standby.signal", "postmaster.opts", "omtdb.conf"] {
+        let path = data.join(left_out);
+        if path.exists() {
+            file("remove", &path, fs::remove_file(&path))?;
+        }
+    }
+    let files = [
+        ("postgresql.conf", ""),
+        ("postgresql.auto.conf", ""),
+        ("pg_ident.conf", ""),
+        // The socket stands in a directory that only its owner may enter.
+        ("pg_hba.conf", "local all all trust\n"),
+        ("recovery.signal", ""),
+    ];
+    for (name, contents) in files {
+        write_owned(&data.join(name), contents, programs)?;
+    }
+    Ok(())
+}
+
+/// Waits until the server stopped at a restore point and answers, or is gone; returns its log.
+async fn watch(run: &Run, cluster: &Cluster) -> anyhow::Result<String> {
+    let task = run.task("recover", None, "segments");
+    let (log_path, launched) = (cluster.log_path(), Instant::now());
+    let (mut seen, mut restored) = (false, 0);
+    loop {
+        let runs = cluster.is_running();
+        // Read after looking for the process: what it said before it went is then in the log.
+        let log = read_log(&log_path)?;
+        let markers = Markers::read(&log);
+        task.advance((markers.restored() - restored) as u64);
+        restored = markers.restored();
+        if markers.stopped_at().is_some() && markers.at(&super::markers::Marker::Answers).is_some() {
+            return Ok(log);
+        }
+        if !runs && (seen || markers.fatal().is_some() || launched.elapsed() > GRACE) {
+            return Ok(log);
+        }
+        seen |= runs;
+        tokio::select! {
+            () = tokio::time::sleep(BETWEEN_LOOKS) => {}
+            () = run.interrupt.cancelled() => return Err(Interrupted.into()),
+        }
+    }
+}
+
+fn read_log(path: &PathBuf) -> anyhow::Result<String> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+    }
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(6)..].join("\n")
+}
+
+impl Recovery {
+    /// How to reach the copy: as the superuser that `initdb` made, who is there whatever the source's roles are.
+    pub(super) fn target(&self, source: &Server, dbname: &str) -> Target {
+        Target::socket(self.lease.cluster().socket_dir(), cluster::PORT, &source.bootstrap_role, dbname)
+    }
+}

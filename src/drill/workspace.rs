@@ -1,0 +1,108 @@
+//! A drill's own place on disk: `.drill-<id>` beside the scratch clusters, and the cluster `drill-<id>` that holds the
+//! copy. The place is locked while the drill lives, so the next drill knows which ones were killed, and clears them away.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use uuid::Uuid;
+
+use super::Site;
+use crate::backup::Store;
+use crate::pg::Cluster;
+use crate::pg::cluster::{file, make_home};
+use crate::units::Bytes;
+
+const PREFIX: &str = ".drill-";
+
+/// A drill's place; gone when it is dropped.
+pub(super) struct Workspace {
+    pub(super) id: Uuid,
+    dir: PathBuf,
+}
+
+impl Workspace {
+    /// Clears away what killed drills left, and makes a place for this one, with room for a base backup and an
+    /// archive. The place counts as in use as long as the store lives.
+    pub(super) fn make(site: &Site) -> anyhow::Result<(Self, Store)> {
+        make_home(&site.home, &site.programs)?;
+        // Between a store's mark and its lock another drill would take it for a killed one.
+        let path = site.home.join(".drill.lock");
+        let gate = file("open", &path, File::create(&path))?;
+        file("lock", &path, gate.lock())?;
+        sweep(site)?;
+        let id = Uuid::new_v4();
+        let workspace = Self { id, dir: site.home.join(format!("{PREFIX}{}", short(id))) };
+        let store = Store::make(&workspace.dir, &site.programs)?;
+        Ok((workspace, store))
+    }
+
+    /// Name of the cluster that holds the copy.
+    pub(super) fn cluster_name(&self) -> String {
+        format!("drill-{}", short(self.id))
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.dir) {
+            tracing::warn!("{} is left behind: {error}", self.dir.display());
+        }
+    }
+}
+
+fn short(id: Uuid) -> String {
+    id.simple().to_string()[..12].to_owned()
+}
+
+fn sweep(site: &Site) -> anyhow::Result<()> {
+    for entry in file("list", &site.home, fs::read_dir(&site.home))? {
+        let name = file("list", &site.home, entry)?.file_name().to_string_lossy().into_owned();
+        let Some(id) = name.strip_prefix(PREFIX) else { continue };
+        let dir = site.home.join(&name);
+        // One that is locked belongs to a drill under way.
+        let Ok(store) = Store::open(&dir, &site.programs) else { continue };
+        tracing::info!("clearing away what a killed drill left: {}", dir.display());
+        end_programs_in(&dir)?;
+        Cluster::remove_leftover(&site.home, &format!("drill-{id}"), &site.programs)
+            .with_context(|| format!("clear away what the killed drill {id} left"))?;
+        file("remove", &dir, fs::remove_dir_all(store.dir()))?;
+    }
+    Ok(())
+}
+
+/// Ends the programs that a killed drill left working in `dir`, a name no other drill has: a receiver goes on for ever.
+fn end_programs_in(dir: &Path) -> anyhow::Result<()> {
+    let inside = dir.as_os_str().as_encoded_bytes();
+    for entry in fs::read_dir("/proc").context("list processes")? {
+        let path: PathBuf = entry.context("list processes")?.path();
+        let pid = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+        let Some(pid) = pid else { continue };
+        // One that has ended meanwhile is no trouble.
+        let Ok(arguments) = fs::read(path.join("cmdline")) else { continue };
+        let mut arguments = arguments.split(|byte| *byte == 0);
+        let program = arguments.next().map(|path| path.rsplit(|byte| *byte == b'/').next().unwrap_or(path));
+        let ours = matches!(program, Some(b"pg_receivewal" | b"pg_basebackup" | b"cp" | b"pg_verifybackup"));
+        if ours && arguments.any(|argument| argument.starts_with(inside)) {
+            drop(kill(Pid::from_raw(pid), Signal::SIGKILL));
+        }
+    }
+    Ok(())
+}
+
+/// Fails unless the file system of `home` has room for `need`.
+pub(super) fn check_room(home: &Path, need: Bytes) -> anyhow::Result<()> {
+    let stat = nix::sys::statvfs::statvfs(home)
+        .with_context(|| format!("ask how much room there is in {}", home.display()))?;
+    let free = Bytes(stat.blocks_available() * stat.fragment_size());
+    if free >= need {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "the disk of {} has {free} left; the drill needs about {need}\n  help: free some, or name another disk with \
+         OMTDB_HOME",
+        home.display()
+    )
+}
