@@ -16,3 +16,6 @@ mod harness;
 mod migrate;
 mod report;
 mod schema;
+mod secure;
+mod target;
+mod tls;

@@ -233,7 +233,7 @@ fn remedy(target: &Target, endpoint: &Endpoint, state: &str) -> Option<String> {
     }
     if state == SqlState::INVALID_AUTHORIZATION_SPECIFICATION.code() {
         let encryption = match target.tls.mode {
-            SslMode::Disable => ", and sslmode=disable asks for no encryption",
+            SslMode::Disable => "; sslmode=disable forgoes TLS",
             _ => "",
         };
         return Some(format!(
