@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use super::Scenario;
 use super::check::{self, Names};
 use super::problem::{Problem, Rejected};
+use super::tree;
 
 /// The files of `scenarios/`, as they were when this binary was built.
 const SHIPPED: [(&str, &str); 6] = [
@@ -83,6 +84,20 @@ fn read_all(texts: Vec<(PathBuf, String)>, names: &Names) -> Result<Vec<Scenario
         }
     }
     if rejected.problems.is_empty() { Ok(scenarios) } else { Err(rejected) }
+}
+
+/// The text that the scenario of `file` was read from.
+pub(super) fn text_of(file: &Path) -> anyhow::Result<String> {
+    match SHIPPED.iter().find(|(name, _)| Path::new(name) == file) {
+        // A file of that name in the working directory is another one only if it was asked for, and then it is there.
+        Some((_, text)) if !file.exists() => Ok((*text).to_owned()),
+        _ => fs::read_to_string(file).with_context(|| format!("read {}", file.display())),
+    }
+}
+
+/// Where in `text` the value at `path` begins.
+pub(super) fn place_of(text: &str, path: &[&str]) -> tree::Place {
+    tree::read(text).map_or_else(|(place, _)| place, |root| tree::locate(text, root.follow(path).id))
 }
 
 /// Reads one file's text.

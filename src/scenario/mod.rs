@@ -4,6 +4,7 @@ mod check;
 pub mod draw;
 mod files;
 mod form;
+mod live;
 mod params;
 mod placeholders;
 mod problem;
@@ -20,6 +21,7 @@ use crate::units::Rate;
 
 pub use check::Names;
 pub use files::{load, shipped};
+pub use live::check_live;
 pub use problem::{Problem, Rejected};
 
 /// One scenario file, checked: every name in it exists, every figure is in range.
