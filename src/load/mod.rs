@@ -1,8 +1,21 @@
 //! The load engine: a schedule drawn beforehand, workers that own their recorders, and what they measured.
 
+mod data;
+mod judge;
+mod pace;
+mod recorder;
+mod recording;
+mod run;
+mod schedule;
+mod worker;
+
 use serde::{Deserialize, Serialize};
 
 use crate::verdict::Verdict;
+
+pub use recorder::Histograms;
+pub use recording::{RECORDING_VERSION, Recording, hlog};
+pub use run::{Measured, Options, run};
 
 /// What `bench run` measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,12 +39,18 @@ pub struct ScenarioRun {
     pub invalid_because: Vec<String>,
     /// `open` (arrivals on a schedule) or `closed` (clients that wait for their answers).
     pub loop_kind: String,
+    /// Seed of the schedule and of the bound values.
+    pub seed: u64,
     /// Asked rate over all operations, in an open loop.
     pub asked_per_s: Option<f64>,
-    /// Completed operations each second of the measured part.
+    /// Successful operations each second, from the start of the measured part to the last answer.
     pub achieved_per_s: f64,
     /// Length of the measured part.
     pub duration_s: f64,
+    /// How late the driver itself was in sending to an idle connection: 99th percentile, in microseconds.
+    pub lag_p99_us: u64,
+    /// Connections that the server ended or that broke.
+    pub lost_connections: u64,
     /// One entry an operation, by name.
     pub ops: Vec<OpRun>,
     /// What happened second by second.
@@ -49,7 +68,8 @@ pub struct OpRun {
     pub errors: u64,
     /// SQLSTATE and message of the first failure.
     pub first_error: Option<String>,
-    /// Response time from the scheduled start (open loop) or the sending (closed loop), in microseconds.
+    /// Response time of successful executions, from the scheduled start (open loop) or the sending (closed loop), in
+    /// microseconds: median.
     pub p50_us: u64,
     /// 95th percentile.
     pub p95_us: u64,
@@ -59,20 +79,20 @@ pub struct OpRun {
     pub max_us: u64,
     /// Service time, from sending to answer: 99th percentile.
     pub service_p99_us: u64,
-    /// Completed executions each second.
+    /// Successful executions each second, over the same time as the scenario's.
     pub achieved_per_s: f64,
 }
 
-/// One second of the measured part.
+/// One second of the measured part, or of the time it took to answer what was left at its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
     /// Seconds from the start of the measured part.
     pub at_s: u64,
-    /// Completed operations.
+    /// Operations answered in this second, failed ones included.
     pub count: u64,
-    /// Failed operations.
+    /// Failed ones.
     pub errors: u64,
-    /// Median response time over all operations.
+    /// Median response time over all successful operations, in microseconds.
     pub p50_us: u64,
     /// 99th percentile.
     pub p99_us: u64,

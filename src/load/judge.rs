@@ -1,0 +1,278 @@
+//! What was recorded, held against the objectives; whether the measurement counts at all.
+
+use std::time::Duration;
+
+use super::recorder::{OpRecord, Recorder, SliceRecord, micros_at};
+use super::{OpRun, ScenarioRun, Slice};
+use crate::scenario::{Arrival, Load, Objective, Quantile, Scenario};
+use crate::verdict::Verdict;
+
+/// What one scenario's run left.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    pub(super) recorder: Recorder,
+    /// Why no connection was left, where none was.
+    pub(super) gone: Option<String>,
+}
+
+/// The driver's own lateness may be this share of the tightest bound on a response time.
+const LAG_SHARE: f64 = 0.2;
+/// And this where no bound is set, or where the share of one is less.
+const LAG_LEAST: Duration = Duration::from_millis(10);
+/// Answers to what arrived during the measurement may take this much longer than it, and a second.
+const OVERTIME_SHARE: f64 = 0.1;
+const OVERTIME_LEAST: Duration = Duration::from_secs(1);
+
+/// The record of the run, and every missed objective in words.
+pub(super) fn judge(
+    scenario: &Scenario,
+    load: Load,
+    seed: u64,
+    evidence: &Evidence,
+) -> (ScenarioRun, Vec<String>) {
+    let recorder = &evidence.recorder;
+    let lasted = load.duration.max(recorder.last);
+    let ops = scenario.ops.iter().zip(&recorder.ops).filter(|(op, _)| op.weight > 0);
+    let ops: Vec<OpRun> = ops.map(|(op, record)| op_run(&op.name, record, lasted)).collect();
+    let invalid_because = doubts(scenario, recorder, &ops);
+    let mut violations = objectives(scenario, &ops);
+    violations.extend(saturation(load, recorder));
+    violations.extend(evidence.gone.as_ref().map(|why| format!("every connection was lost: {why}")));
+    let verdict = match (invalid_because.is_empty(), violations.is_empty()) {
+        (true, ok) => Verdict::from_ok(ok),
+        (false, _) => Verdict::Inconclusive,
+    };
+    let (loop_kind, asked_per_s) = match load.arrival {
+        Arrival::Open { rate, .. } => ("open", Some(rate.as_per_second())),
+        Arrival::Closed { .. } => ("closed", None),
+    };
+    let result = ScenarioRun {
+        name: scenario.name.clone(),
+        verdict,
+        valid: invalid_because.is_empty(),
+        invalid_because,
+        loop_kind: loop_kind.to_owned(),
+        seed,
+        asked_per_s,
+        achieved_per_s: ops.iter().map(|op| op.achieved_per_s).sum(),
+        duration_s: load.duration.as_secs_f64(),
+        lag_p99_us: micros_at(&recorder.lag, 0.99),
+        lost_connections: recorder.lost,
+        ops,
+        slices: (0..).zip(&recorder.slices).map(|(at_s, slice)| slice_of(at_s, slice)).collect(),
+    };
+    let named = violations.into_iter().map(|violation| format!("{}: {violation}", scenario.name));
+    (result, named.collect())
+}
+
+fn op_run(name: &str, record: &OpRecord, lasted: Duration) -> OpRun {
+    let at = |quantile| micros_at(&record.response, quantile);
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let achieved_per_s = record.response.len() as f64 / lasted.as_secs_f64();
+    OpRun {
+        op: name.to_owned(),
+        count: record.count(),
+        errors: record.errors,
+        first_error: record.first_error.as_ref().map(|(_, why)| why.clone()),
+        p50_us: at(0.5),
+        p95_us: at(0.95),
+        p99_us: at(0.99),
+        max_us: at(1.0),
+        service_p99_us: micros_at(&record.service, 0.99),
+        achieved_per_s,
+    }
+}
+
+fn slice_of(at_s: u64, slice: &SliceRecord) -> Slice {
+    Slice {
+        at_s,
+        count: slice.response.len() + slice.errors,
+        errors: slice.errors,
+        p50_us: micros_at(&slice.response, 0.5),
+        p99_us: micros_at(&slice.response, 0.99),
+    }
+}
+
+/// Why the measurement says nothing about the server.
+fn doubts(scenario: &Scenario, recorder: &Recorder, ops: &[OpRun]) -> Vec<String> {
+    let limits = scenario.slo.iter().filter_map(|objective| match objective {
+        Objective::Latency { limit, .. } => Some(*limit),
+        Objective::Errors { .. } => None,
+    });
+    let allowed = limits.min().map_or(LAG_LEAST, |limit| limit.mul_f64(LAG_SHARE)).max(LAG_LEAST);
+    let lag = Duration::from_micros(micros_at(&recorder.lag, 0.99));
+    let mut doubts = Vec::new();
+    if lag > allowed {
+        doubts.push(format!(
+            "the driver was late itself: p99 {} after the schedule, {} allowed; give it a processor of its own",
+            ms(lag),
+            ms(allowed)
+        ));
+    }
+    for op in ops.iter().filter(|op| op.count == 0) {
+        doubts.push(format!("{} was never due: measure for longer", op.op));
+    }
+    doubts
+}
+
+/// A server that answers more slowly than the load arrives cannot be said to bear it, whatever the percentiles are.
+fn saturation(load: Load, recorder: &Recorder) -> Option<String> {
+    let Arrival::Open { rate, .. } = load.arrival else { return None };
+    let overtime = load.duration.mul_f64(OVERTIME_SHARE) + OVERTIME_LEAST;
+    (recorder.last > load.duration + overtime).then(|| {
+        format!(
+            "{rate} were too many: what arrived in {:.1} s was answered after {:.1} s",
+            load.duration.as_secs_f64(),
+            recorder.last.as_secs_f64()
+        )
+    })
+}
+
+fn objectives(scenario: &Scenario, ops: &[OpRun]) -> Vec<String> {
+    scenario.slo.iter().filter_map(|objective| missed(objective, ops)).collect()
+}
+
+/// The objective in words with the measured figure, where it is missed.
+fn missed(objective: &Objective, ops: &[OpRun]) -> Option<String> {
+    match objective {
+        Objective::Latency { op, quantile, limit } => {
+            let run = ops.iter().find(|run| run.op == *op)?;
+            if run.count > 0 && run.count == run.errors {
+                return Some(format!("{op} never succeeded: {}", run.first_error.as_deref().unwrap_or("")));
+            }
+            let (name, found) = match quantile {
+                Quantile::P50 => ("p50", run.p50_us),
+                Quantile::P95 => ("p95", run.p95_us),
+                Quantile::P99 => ("p99", run.p99_us),
+                Quantile::Max => ("max", run.max_us),
+            };
+            let found = Duration::from_micros(found);
+            (found > *limit)
+                .then(|| format!("{op} {name} {} over {} ({} executions)", ms(found), ms(*limit), run.count))
+        }
+        Objective::Errors { share } => {
+            let (count, errors) =
+                ops.iter().fold((0, 0), |(count, errors), op| (count + op.count, errors + op.errors));
+            #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+            let found = errors as f64 / count.max(1) as f64;
+            let first = ops.iter().find_map(|op| op.first_error.as_deref()).unwrap_or("");
+            (found > *share).then(|| {
+                let (found, share) = (100.0 * found, 100.0 * share);
+                format!("errors {found:.2}% over {share}% ({errors} of {count}), the first: {first}")
+            })
+        }
+    }
+}
+
+fn ms(time: Duration) -> String {
+    format!("{:.1} ms", 1e3 * time.as_secs_f64())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::recorder::Times;
+    use super::*;
+    use crate::scenario::{Op, PlanContract, Process};
+    use crate::units::Rate;
+
+    pub(in crate::load) fn scenario(weights: &[(&str, u32)]) -> Scenario {
+        let op = |(name, weight): &(&str, u32)| Op {
+            name: (*name).to_owned(),
+            sql: "SELECT 1".to_owned(),
+            bind: Vec::new(),
+            plan: PlanContract::default(),
+            weight: *weight,
+        };
+        let arrival = Arrival::Open { rate: Rate::per_second(100.0).unwrap(), process: Process::Poisson };
+        Scenario {
+            file: "test.yaml".into(),
+            name: "test".to_owned(),
+            description: String::new(),
+            params: std::collections::BTreeMap::new(),
+            ops: weights.iter().map(op).collect(),
+            load: Load { arrival, warmup: Duration::ZERO, duration: Duration::from_secs(10), connections: 2 },
+            slo: vec![
+                Objective::Latency {
+                    op: weights[0].0.to_owned(),
+                    quantile: Quantile::P99,
+                    limit: Duration::from_millis(100),
+                },
+                Objective::Errors { share: 0.01 },
+            ],
+        }
+    }
+
+    /// A thousand executions of `ms`, answered evenly until the end.
+    fn evidence(ms: u64) -> Evidence {
+        let mut recorder = Recorder::new(1).unwrap();
+        for i in 0..1_000 {
+            let time = Duration::from_millis(ms);
+            let done = Duration::from_millis(10 * i);
+            recorder.succeeded(0, Times { response: time, service: time, done }).unwrap();
+        }
+        Evidence { recorder, gone: None }
+    }
+
+    fn verdict(evidence: &Evidence) -> (Verdict, Vec<String>) {
+        let scenario = scenario(&[("a", 1)]);
+        let (result, violations) = judge(&scenario, scenario.load, 1, evidence);
+        assert_eq!(result.valid, result.invalid_because.is_empty());
+        (result.verdict, violations)
+    }
+
+    #[test]
+    fn objectives_met_pass() {
+        assert_eq!(verdict(&evidence(90)), (Verdict::Pass, vec![]));
+    }
+
+    #[test]
+    fn a_missed_objective_says_what_was_measured() {
+        let (verdict, violations) = verdict(&evidence(150));
+        assert_eq!(verdict, Verdict::Fail);
+        assert_eq!(violations, ["test: a p99 150.1 ms over 100.0 ms (1000 executions)"]);
+    }
+
+    #[test]
+    fn errors_count_over_all_executions() {
+        let mut some = evidence(10);
+        for i in 0..20 {
+            some.recorder.failed(0, i, format!("22012 division {i}"), Duration::from_secs(1)).unwrap();
+        }
+        let (verdict, violations) = verdict(&some);
+        assert_eq!(verdict, Verdict::Fail);
+        assert_eq!(violations, ["test: errors 1.96% over 1% (20 of 1020), the first: 22012 division 0"]);
+    }
+
+    #[test]
+    fn a_late_driver_decides_nothing() {
+        let mut late = evidence(150);
+        late.recorder.lagged(Duration::from_millis(21)).unwrap();
+        assert_eq!(verdict(&late).0, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn an_operation_that_was_never_due_decides_nothing() {
+        let none = Evidence { recorder: Recorder::new(1).unwrap(), gone: None };
+        assert_eq!(verdict(&none).0, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn a_backlog_fails_whatever_the_percentiles_are() {
+        let mut behind = evidence(1);
+        let times =
+            Times { response: Duration::ZERO, service: Duration::ZERO, done: Duration::from_secs(13) };
+        behind.recorder.succeeded(0, times).unwrap();
+        let (verdict, violations) = verdict(&behind);
+        assert_eq!(verdict, Verdict::Fail);
+        assert!(violations[0].contains("answered after 13.0 s"), "{violations:?}");
+    }
+
+    #[test]
+    fn a_lost_server_fails() {
+        let lost = Evidence { gone: Some("refused".to_owned()), ..evidence(1) };
+        assert_eq!(
+            verdict(&lost),
+            (Verdict::Fail, vec!["test: every connection was lost: refused".to_owned()])
+        );
+    }
+}
