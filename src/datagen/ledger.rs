@@ -1,12 +1,15 @@
 //! What is known about the data in the tables, kept in the database itself (schema `omtdb`): a leaf's entry is written in
 //! the transaction that loads it, so the two are there together or not at all, whoever is killed.
 
+use std::sync::Arc;
+
 use tokio_postgres::types::Type;
 
 use super::row::Tally;
-use super::{DATA_VERSION, Sizes, Table};
+use super::{DATA_VERSION, Model, Sizes, Table};
 use crate::pg::error::{Doing as _, Result};
 use crate::pg::{PgError, Session};
+use crate::verdict::UsageError;
 
 const LEDGER: &str = include_str!("sql/ledger.sql");
 const BEGIN: &str = "INSERT INTO omtdb.data_set (seed, data_version, users, media, user_media)
@@ -102,6 +105,28 @@ pub async fn data_set(session: &Session) -> Result<Option<DataSet>> {
         sizes: Sizes { users: count("users")?, media: count("media")?, user_media: count("user_media")? },
         complete: row.try_get("complete")?,
     }))
+}
+
+/// The model of the data in `session`'s database: what values to bind are drawn from.
+///
+/// # Errors
+/// [`UsageError`] where the generator has not filled it, not to the end, or in another version; when the ledger cannot
+/// be read.
+pub async fn model(session: &Session) -> anyhow::Result<Arc<Model>> {
+    let refuse = |why: String| UsageError(format!("{why}\n  help: `omtdb generate` fills it"));
+    let data = data_set(session).await?;
+    let data =
+        data.ok_or_else(|| refuse("the database holds no generated data to draw values from".to_owned()))?;
+    if data.data_version != DATA_VERSION {
+        let version = data.data_version;
+        return Err(
+            refuse(format!("its data is of version {version}, this omtdb's is {DATA_VERSION}")).into()
+        );
+    }
+    if !data.complete {
+        return Err(refuse("the last `omtdb generate` on it was cut short".to_owned()).into());
+    }
+    Ok(Arc::new(Model::new(data.seed, data.sizes)))
 }
 
 /// What was loaded, by table. There must be a ledger.
