@@ -44,6 +44,7 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<UsageError>()
         || cause.is::<Rejected>()
         || cause.is::<SourceError>()
+        || cause.is::<Rejected>()
         || cause.downcast_ref::<RecordError>().is_some_and(RecordError::is_usage)
         || matches!(
             cluster,

@@ -1,10 +1,91 @@
 //! `omtdb explain`.
 
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use omtdb::datagen::spec::DEFAULT_SEED;
+use omtdb::explain::{self, Explained, Mode, Modes, OpPlan};
+use omtdb::scenario::{self, Names};
+use omtdb::schema::PLAN;
+
+use super::output::table;
+use super::place::PlaceArgs;
 use super::{Cx, Outcome};
 
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "\
+Executes each operation with drawn values in a transaction that is rolled back; the database must hold generated data.
+A leaf counts as scanned when a scan of it ran, whenever the others were pruned.
 
-pub(crate) async fn run(_args: Args, _cx: &Cx) -> Outcome {
-    anyhow::bail!("not built yet")
+Examples:
+  omtdb explain --scratch                                  every shipped scenario, as its contracts promise
+  omtdb explain scenarios/user-library.yaml --mode generic
+  omtdb explain --json | jq -r '.ops[] | select(.violations != []) | .plan'")]
+pub(crate) struct Args {
+    /// Scenario files, or directories of them [default: the shipped ones]
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<PathBuf>,
+    /// How the server plans [default: as each contract promises]
+    #[arg(long, value_enum)]
+    mode: Option<Choice>,
+    /// Seed of the drawn values
+    #[arg(long, value_name = "S", default_value_t = DEFAULT_SEED)]
+    seed: u64,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Choice {
+    /// For the bound values, where the contract promises it
+    Custom,
+    /// Once for any values, where the contract promises it
+    Generic,
+    /// As the server decides after six executions
+    Auto,
+    /// As each contract promises, and auto
+    All,
+}
+
+impl From<Choice> for Modes {
+    fn from(choice: Choice) -> Self {
+        match choice {
+            Choice::Custom => Self::Only(Mode::Custom),
+            Choice::Generic => Self::Only(Mode::Generic),
+            Choice::Auto => Self::Only(Mode::Auto),
+            Choice::All => Self::All,
+        }
+    }
+}
+
+pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
+    let scenarios = scenario::load(&args.scenarios, &Names::from(&*PLAN))?;
+    let place = args.place.resolve().await?;
+    let modes = args.mode.map_or(Modes::Promised, Modes::from);
+    let explained = explain::run(&cx.run, &place.target, &scenarios, modes, args.seed).await?;
+    cx.out.result(&explained, text(&explained))?;
+    Ok(explained.verdict())
+}
+
+fn text(explained: &Explained) -> String {
+    let row = |op: &OpPlan| {
+        [
+            op.scenario.clone(),
+            op.op.clone(),
+            op.mode.clone(),
+            op.verdict.word().to_owned(),
+            op.scanned_leaves.to_string(),
+            op.buffers.to_string(),
+            op.indexes.join(", "),
+        ]
+    };
+    let header = ["scenario", "operation", "mode", "verdict", "leaves", "buffers", "indexes"];
+    let mut parts = vec![table(header, explained.ops.iter().map(row))];
+    parts.extend(explained.ops.iter().filter(|op| !op.violations.is_empty()).map(violations));
+    parts.join("\n\n")
+}
+
+fn violations(op: &OpPlan) -> String {
+    let plan: Vec<String> = op.plan.lines().map(|line| format!("    {line}")).collect();
+    format!("{} of {} ({}):\n{}\n{}", op.op, op.scenario, op.mode, op.violations.join("\n"), plan.join("\n"))
 }

@@ -18,11 +18,17 @@ use serde::{Deserialize, Serialize};
 
 use self::catalog::Catalog;
 use self::tree::Plan;
+use crate::datagen::ledger;
 use crate::pg::{Session, Target};
 use crate::run::Run;
+use crate::scenario::draw::Drawing;
 use crate::scenario::{Op, PlanContract, PlanMode, Scenario};
 use crate::schema::plan::USER_MEDIA;
 use crate::verdict::{Interrupted, Verdict};
+
+/// How many drawn values each operation is tried with: of one alone, a rare user or an empty list, a plan may look good
+/// because there is nothing to read.
+const DRAWS: u64 = 5;
 
 /// What `explain` found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +37,8 @@ pub struct Explained {
     pub ops: Vec<OpPlan>,
 }
 
-/// One operation's plan in one mode, and what is wrong with it.
+/// One operation's plan in one mode, and what is wrong with it: of the values tried, those that break the contract most,
+/// then those that read most.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpPlan {
     /// The scenario's name.
@@ -137,8 +144,31 @@ impl Modes {
     }
 }
 
-/// Executes every operation of `scenarios` in `modes` with what `values` gives for it (as text, one a placeholder), rolls
-/// each back, and holds its plan against its contract.
+/// Explains every operation of `scenarios` in `modes`, as [`with_values`] does, with values that `seed` draws from the
+/// generated data in the database: those that the first executions in a load test bind.
+///
+/// # Errors
+/// A [`UsageError`](crate::verdict::UsageError) where there is no generated data; those of [`with_values`].
+pub async fn run(
+    run: &Run,
+    target: &Target,
+    scenarios: &[Scenario],
+    modes: Modes,
+    seed: u64,
+) -> anyhow::Result<Explained> {
+    let session = Session::connect(target, "explain").await?;
+    let model = ledger::model(&session).await?;
+    session.close().await;
+    let draws = |scenario: &Scenario, op: &Op| {
+        let drawing = Drawing::new(scenario, op, seed, &model);
+        let as_text = |i| drawing.values(i).iter().map(ToString::to_string).collect();
+        (0..DRAWS).map(as_text).collect()
+    };
+    with_values(run, target, scenarios, modes, draws).await
+}
+
+/// Executes every operation of `scenarios` in `modes` with each of the bindings that `values` gives for it (as text, one a
+/// placeholder), rolls each back, and holds its plan against its contract. An operation without a binding is left out.
 ///
 /// # Errors
 /// When the server refuses a statement, or the run is interrupted; the statement under way is then cancelled.
@@ -147,7 +177,7 @@ pub async fn with_values(
     target: &Target,
     scenarios: &[Scenario],
     modes: Modes,
-    values: impl Fn(&Scenario, &Op) -> Vec<String>,
+    values: impl Fn(&Scenario, &Op) -> Vec<Vec<String>>,
 ) -> anyhow::Result<Explained> {
     let session = Session::connect(target, "explain").await?;
     let catalog = Catalog::read(&session).await?;
@@ -156,13 +186,20 @@ pub async fn with_values(
     let mut ops = Vec::new();
     for scenario in scenarios {
         for op in &scenario.ops {
-            let values = values(scenario, op);
+            let bindings = values(scenario, op);
             for mode in modes.of(&op.plan) {
-                run.check()?;
-                let plan = interruptible(run, &session, capture::capture(&session, &op.sql, &values, mode))
-                    .await
-                    .with_context(|| format!("explain {} of {} ({})", op.name, scenario.name, mode.word()))?;
-                ops.push(judged(scenario, op, mode, &plan, &catalog));
+                let mut tried = Vec::new();
+                for values in &bindings {
+                    run.check()?;
+                    let plan =
+                        interruptible(run, &session, capture::capture(&session, &op.sql, values, mode))
+                            .await
+                            .with_context(|| {
+                                format!("explain {} of {} ({})", op.name, scenario.name, mode.word())
+                            })?;
+                    tried.push(judged(scenario, op, mode, &plan, &catalog));
+                }
+                ops.extend(tried.into_iter().max_by_key(|plan| (plan.violations.len(), plan.buffers)));
                 task.advance(1);
             }
         }

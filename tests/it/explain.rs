@@ -9,7 +9,7 @@ use omtdb::scenario::{Arrival, Forbidden, Load, Op, PlanContract, Scenario};
 use omtdb::verdict::{Interrupted, Verdict};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::Server;
+use crate::harness::{Server, fresh_name, home, json, omtdb, text};
 
 /// The plan's schema with 400 users of 100 media each, analysed; user `i` has the id `md5('u' || i)`.
 async fn filled(server: &Server) -> (Session, Target) {
@@ -52,8 +52,8 @@ fn scenario(sql: &str, values: &[&str], plan: PlanContract) -> Scenario {
     }
 }
 
-fn bound(_: &Scenario, op: &Op) -> Vec<String> {
-    op.bind.clone()
+fn bound(_: &Scenario, op: &Op) -> Vec<Vec<String>> {
+    vec![op.bind.clone()]
 }
 
 async fn explained(target: &Target, scenario: &Scenario, modes: Modes) -> Vec<OpPlan> {
@@ -268,4 +268,99 @@ async fn an_interrupt_cancels_the_statement() {
     let (explained, ()) = tokio::join!(explaining, interrupting);
     assert!(explained.unwrap_err().is::<Interrupted>());
     assert_eq!(session.query_one(active, &[]).await.unwrap().get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
+async fn the_worst_of_the_values_counts() {
+    let server = Server::start();
+    let (_, target) = filled(&server).await;
+    let contract = PlanContract { max_buffers: Some(10), ..PlanContract::default() };
+    let sql = "SELECT count(notes) FROM interaction.user_media WHERE user_id = ANY ($1)";
+    let scenarios = [scenario(sql, &[], contract)];
+    let nobody = "{00000000-0000-0000-0000-000000000000}";
+    let many = format!(
+        "{{{}}}",
+        [USER, "270c1b084f3f146eb5787075158d9c53", "0ab3b9f9c9d2a2ad0c5a0a0a0a0a0a0a"].join(",")
+    );
+    let values =
+        |_: &Scenario, _: &Op| vec![vec![nobody.to_owned()], vec![many.clone()], vec![nobody.to_owned()]];
+    let modes = Modes::Only(Mode::Custom);
+    let explained = explain::with_values(&Run::silent(), &target, &scenarios, modes, values).await.unwrap();
+    assert_eq!(explained.ops.len(), 1);
+    assert!(explained.ops[0].plan.contains(&USER[..8]), "{}", explained.ops[0].plan);
+}
+
+/// A contract of one leaf that the query cannot keep, beside one that it can.
+const FILE: &str = "\
+version: 1
+name: promises
+description: One promise is kept and one is not.
+params:
+  user: { dist: zipf, exponent: 0.9, over: users }
+  status: { dist: weighted, values: { planned: 1 } }
+ops:
+  kept:
+    sql: SELECT count(*) FROM interaction.user_media WHERE user_id = $1
+    bind: [user]
+    plan: { partitions: { interaction.user_media: { max_scanned: 1 } } }
+  broken:
+    sql: SELECT count(*) FROM interaction.user_media WHERE status = $1
+    bind: [status]
+    plan: { partitions: { interaction.user_media: { max_scanned: 1 } } }
+mix: { kept: 1, broken: 1 }
+load:
+  arrival: { rate: 1/s, process: uniform }
+  warmup: 1s
+  duration: 1s
+  connections: 1
+";
+
+#[tokio::test]
+async fn the_command_fails_with_the_reason() {
+    let server = Server::start();
+    let target = server.loaded().await;
+    let url = server.url(&target.dbname);
+    let file = home().join(fresh_name("promises")).with_extension("yaml");
+    std::fs::write(&file, FILE).unwrap();
+    let file = file.to_str().unwrap();
+    let broken = omtdb(&["explain", file, "--url", &url]);
+    assert_eq!(broken.status.code(), Some(1), "{}", text(&broken));
+    let said = text(&broken);
+    for part in [
+        "16 of 16 leaves scanned, 1 allowed",
+        "the query does not constrain user_id",
+        "broken of promises (generic):",
+    ] {
+        assert!(said.contains(part), "{part:?} is missing in\n{said}");
+    }
+    let all = json(&omtdb(&["explain", file, "--url", &url, "--json", "--mode", "all"]));
+    let ops = all["ops"].as_array().unwrap();
+    let short = |op: &serde_json::Value| {
+        ["op", "mode", "verdict"].map(|field| op[field].as_str().unwrap().to_owned()).join(" ")
+    };
+    let expected = [
+        "kept custom pass",
+        "kept generic pass",
+        "kept auto pass",
+        "broken custom fail",
+        "broken generic fail",
+        "broken auto fail",
+    ];
+    assert_eq!(ops.iter().map(short).collect::<Vec<_>>(), expected);
+    assert!(
+        ops.iter().all(|op| op["scenario"] == "promises"
+            && op["fingerprint"].is_string()
+            && op["indexes"].is_array())
+    );
+    let unknown = omtdb(&["explain", "--url", &url, "--mode", "genric"]);
+    assert_eq!(unknown.status.code(), Some(2), "{}", text(&unknown));
+}
+
+#[tokio::test]
+async fn values_need_generated_data() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    let output = omtdb(&["explain", "--url", &server.url(&target.dbname)]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("omtdb generate"), "{}", text(&output));
 }
