@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use refinery_core::error::Kind;
 use refinery_core::{Runner, Target as Until};
+use tokio_postgres::error::SqlState;
 
 use super::executor::Executor;
 use super::lock::Lock;
@@ -56,7 +57,11 @@ async fn connect(target: &Target, options: &Options) -> anyhow::Result<Session> 
     let session = Session::connect(target, "migrate").await?;
     session.limit(Duration::ZERO, options.lock_timeout).await?;
     // When this program is killed, the server is to notice during a long statement, and release what that has locked.
-    session.batch_execute("SET client_connection_check_interval = '1s'").await.map_err(PgError::from)?;
+    match session.batch_execute("SET client_connection_check_interval = '1s'").await.map_err(PgError::from) {
+        // Where the server's system cannot notice, the next run waits for what the statement has locked.
+        Err(error) if error.sqlstate() == Some(SqlState::INVALID_PARAMETER_VALUE.code()) => {}
+        set => set?,
+    }
     Ok(session)
 }
 
@@ -92,7 +97,10 @@ async fn apply_one(session: &Session, source: &Source, next: &Known, run: &Run) 
     match report {
         Ok(_) => Ok(Step { version: next.version, name: next.name.clone(), ms }),
         // The server says "canceled"; whoever pressed the key knows it as an interrupt.
-        Err(_) if run.interrupt.is_cancelled() => Err(Interrupted.into()),
+        Err(_) if run.interrupt.is_cancelled() => {
+            run.note(format!("{next} is taken back; what was applied before it stays"));
+            Err(Interrupted.into())
+        }
         Err(error) => Err(explained(error)).with_context(|| format!("apply {next} from {source}")),
     }
 }

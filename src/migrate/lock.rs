@@ -44,14 +44,15 @@ impl Lock {
         // The session is idle on purpose, for as long as the migrations take.
         session.batch_execute("SET idle_session_timeout = 0").await?;
         let since = Instant::now();
-        let mut told = String::new();
+        let mut told = None;
         while !taken(&session).await? {
             let holder = holder(&session).await?;
             if since.elapsed() >= wait {
+                let holder = holder.unwrap_or_else(|| "it has just ended".to_owned());
                 return Err(Busy { holder, waited_s: since.elapsed().as_secs_f64() }.into());
             }
-            if holder != told {
-                run.note(format!("waiting for another omtdb that applies migrations: {holder}"));
+            if let Some(who) = holder.as_ref().filter(|_| holder != told) {
+                run.note(format!("waiting for another omtdb that applies migrations: {who}"));
                 told = holder;
             }
             tokio::select! {
@@ -88,15 +89,13 @@ async fn taken(session: &Session) -> Result<bool> {
     Ok(session.query_one(LOCK, &[&KEY]).await?.try_get("taken")?)
 }
 
-async fn holder(session: &Session) -> Result<String> {
-    let Some(row) = session.query_opt(HOLDER, &[&KEY]).await? else {
-        return Ok("it has just ended".to_owned());
-    };
+async fn holder(session: &Session) -> Result<Option<String>> {
+    let Some(row) = session.query_opt(HOLDER, &[&KEY]).await? else { return Ok(None) };
     let (pid, application): (i32, Option<String>) = (row.try_get("pid")?, row.try_get("application_name")?);
     let host: Option<String> = row.try_get("host")?;
-    Ok(format!(
+    Ok(Some(format!(
         "pid {pid} ({}) from {}",
         application.as_deref().unwrap_or("no application name"),
         host.as_deref().unwrap_or("this machine")
-    ))
+    )))
 }

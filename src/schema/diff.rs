@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use super::Drift;
+use super::leaves::{absent, proper_name};
 use super::model::{Column, Constraint, Enum, Index, Leaf, Schema, Shape, Table};
-use crate::partition::bound::{self, HashBound};
 
 /// Every difference, by kind of object, in the plan's order.
 #[must_use]
@@ -245,37 +245,12 @@ fn bound_of(name: &str, leaf: &Leaf) -> String {
     format!("{name} {}", leaf.bound)
 }
 
-/// Names and bounds of the leaves that `live` lacks.
-fn absent(plan: &Table, live: &Table) -> Vec<(String, String)> {
-    let hashes: Vec<HashBound> =
-        live.leaves.iter().filter_map(|leaf| HashBound::parse(&leaf.bound)).collect();
-    if hashes.is_empty() {
-        let is_absent = |leaf: &&Leaf| !live.leaves.iter().any(|one| one.bound == leaf.bound);
-        return plan
-            .leaves
-            .iter()
-            .filter(is_absent)
-            .map(|leaf| (leaf.name.clone(), leaf.bound.clone()))
-            .collect();
-    }
-    bound::gaps(&hashes).into_iter().map(|gap| (gap.leaf_name(&plan.name), gap.to_string())).collect()
-}
-
-/// Qualified name of the leaf of `table` with this bound; `None` for a bound of which the plan knows no kind.
-fn proper_name(table: &Table, bound: &str) -> Option<String> {
-    let name = match HashBound::parse(bound) {
-        Some(hash) => hash.leaf_name(&table.name),
-        None if bound == "DEFAULT" => format!("{}_default", table.name),
-        None => bound::month_leaf_name(&table.name, bound)?,
-    };
-    Some(format!("{}.{name}", table.schema))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::model::{Extension, Other};
     use super::super::plan::PLAN;
     use super::*;
+    use crate::partition::bound::{self, HashBound};
 
     /// What a change of the plan's schema is reported as: `object kind`.
     fn drift(change: impl FnOnce(&mut Schema)) -> Vec<String> {

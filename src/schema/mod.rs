@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod catalog;
 pub mod diff;
+mod leaves;
 pub mod model;
 pub mod plan;
 

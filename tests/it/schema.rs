@@ -1,6 +1,7 @@
 //! Drift: each kind of change to a migrated database is reported, as exactly the object that was changed.
 
 use omtdb::migrate;
+use omtdb::partition::map;
 use omtdb::schema::catalog;
 
 use crate::harness::{Server, json, omtdb, text};
@@ -162,6 +163,24 @@ async fn a_split_leaf_is_no_drift() {
             FOR VALUES WITH (MODULUS 32, REMAINDER 19)";
     session.batch_execute(split).await.unwrap();
     assert_eq!(migrate::verify(&target).await.unwrap().drift, []);
+}
+
+#[tokio::test]
+async fn a_leaf_whose_detaching_never_ended_is_none() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    let reader = server.session(&target.dbname).await;
+    reader.batch_execute("BEGIN; SELECT FROM interaction.user_media").await.unwrap();
+    let session = server.session(&target.dbname).await;
+    session.batch_execute("SET lock_timeout = '10ms'").await.unwrap();
+    let detach =
+        "ALTER TABLE interaction.user_media DETACH PARTITION interaction.user_media_m16_r03 CONCURRENTLY";
+    session.batch_execute(detach).await.unwrap_err();
+    let drift = migrate::verify(&target).await.unwrap().drift;
+    let [one] = drift.as_slice() else { panic!("{drift:#?}") };
+    assert_eq!((one.object.as_str(), one.kind.as_str()), ("interaction.user_media_m16_r03", "bound"));
+    let leaves = map::live_leaves(&session, "interaction", "user_media").await.unwrap();
+    assert_eq!(leaves.len(), 15);
 }
 
 #[tokio::test]
