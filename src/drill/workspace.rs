@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Site;
 use crate::backup::Store;
 use crate::pg::Cluster;
-use crate::pg::cluster::{file, make_home};
+use crate::pg::cluster::{ClusterError, file, make_home};
 use crate::units::Bytes;
 
 const PREFIX: &str = ".drill-";
@@ -21,6 +21,7 @@ const PREFIX: &str = ".drill-";
 pub(super) struct Workspace {
     pub(super) id: Uuid,
     dir: PathBuf,
+    lock: PathBuf,
 }
 
 impl Workspace {
@@ -34,7 +35,9 @@ impl Workspace {
         file("lock", &path, gate.lock())?;
         sweep(site)?;
         let id = Uuid::new_v4();
-        let workspace = Self { id, dir: site.home.join(format!("{PREFIX}{}", short(id))) };
+        let dir = site.home.join(format!("{PREFIX}{}", short(id)));
+        // The cluster's name is never used again, so neither is the file that locks it.
+        let workspace = Self { id, lock: dir.with_added_extension("lock"), dir };
         let store = Store::make(&workspace.dir, &site.programs)?;
         Ok((workspace, store))
     }
@@ -47,10 +50,17 @@ impl Workspace {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.dir) {
-            tracing::warn!("{} is left behind: {error}", self.dir.display());
+        if let Err(error) = remove(&self.dir, &self.lock) {
+            tracing::warn!("{error}; it is left behind");
         }
     }
+}
+
+fn remove(dir: &Path, lock: &Path) -> Result<(), ClusterError> {
+    if lock.exists() {
+        file("remove", lock, fs::remove_file(lock))?;
+    }
+    file("remove", dir, fs::remove_dir_all(dir))
 }
 
 fn short(id: Uuid) -> String {
@@ -62,13 +72,17 @@ fn sweep(site: &Site) -> anyhow::Result<()> {
         let name = file("list", &site.home, entry)?.file_name().to_string_lossy().into_owned();
         let Some(id) = name.strip_prefix(PREFIX) else { continue };
         let dir = site.home.join(&name);
+        // Killed before it was marked.
+        if fs::remove_dir(&dir).is_ok() {
+            continue;
+        }
         // One that is locked belongs to a drill under way.
         let Ok(store) = Store::open(&dir, &site.programs) else { continue };
         tracing::info!("clearing away what a killed drill left: {}", dir.display());
         end_programs_in(&dir)?;
         Cluster::remove_leftover(&site.home, &format!("drill-{id}"), &site.programs)
             .with_context(|| format!("clear away what the killed drill {id} left"))?;
-        file("remove", &dir, fs::remove_dir_all(store.dir()))?;
+        remove(store.dir(), &dir.with_added_extension("lock"))?;
     }
     Ok(())
 }
