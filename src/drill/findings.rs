@@ -60,6 +60,11 @@ impl Findings {
         self.levels.push((level, ok, detail));
     }
 
+    /// Says that the copy was changed on purpose: such a drill is not to be read as one that found something.
+    pub(super) fn spoilt(&mut self, how: String) {
+        self.reasons.push(how);
+    }
+
     fn phase(&mut self, phase: &str, seconds: f64) {
         self.phases.push(RtoPhase { phase: phase.to_owned(), seconds });
     }

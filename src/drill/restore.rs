@@ -55,7 +55,7 @@ pub async fn restore(
     let (place, store) = Workspace::make(site)?;
     let sentinels = Sentinels::begin(source, place.id).await?;
     let mut drill = Drill { run, source, site, options, server, session, relations, place, sentinels };
-    let drilled = drill.from_here(store).await;
+    let drilled = drill.all(store).await;
     let forgotten = drill.sentinels.forget().await;
     let drilled = drilled?;
     forgotten?;
@@ -102,7 +102,7 @@ type Step<T> = anyhow::Result<ControlFlow<Box<RestoreDrill>, T>>;
 
 impl Drill<'_> {
     /// `store` is the drill's own, for a backup of its own.
-    async fn from_here(&mut self, mut store: Store) -> anyhow::Result<RestoreDrill> {
+    async fn all(&mut self, mut store: Store) -> anyhow::Result<RestoreDrill> {
         let prepared = match &self.options.dir {
             Some(dir) => {
                 let given = Store::open(dir, &self.site.programs)?;
@@ -239,7 +239,7 @@ impl Copy<'_> {
             let altered =
                 alter(&session, &relations, &self.prepared.content, drill.place.id, alteration).await?;
             let leaf = altered.map_or_else(|| "nothing: no row can be".to_owned(), |leaf| leaf.label());
-            drill.run.note(format!("sabotage: changed one row of the copy in {leaf}"));
+            findings.spoilt(format!("sabotage: one row of the copy was changed in {leaf}"));
         }
         let content = state.fingerprint(drill.run, &relations, "fingerprint the copy").await?;
         let difference = self.prepared.content.difference(&content);

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::sys::signal::{Signal, kill};
@@ -100,10 +101,23 @@ fn end_programs_in(dir: &Path) -> anyhow::Result<()> {
         let program = arguments.next().map(|path| path.rsplit(|byte| *byte == b'/').next().unwrap_or(path));
         let ours = matches!(program, Some(b"pg_receivewal" | b"pg_basebackup" | b"cp" | b"pg_verifybackup"));
         if ours && arguments.any(|argument| argument.starts_with(inside)) {
-            drop(kill(Pid::from_raw(pid), Signal::SIGKILL));
+            if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
+                wait_until_gone(&path);
+            }
         }
     }
     Ok(())
+}
+
+/// Waits, for a while, until the process behind `/proc/<pid>` has ended: until then it may make new files.
+fn wait_until_gone(process: &Path) {
+    for _ in 0..500 {
+        // A process that ended and was not collected has no arguments any more.
+        if fs::read(process.join("cmdline")).map_or(true, |arguments| arguments.is_empty()) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Fails unless the file system of `home` has room for `need`.

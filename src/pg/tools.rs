@@ -73,8 +73,10 @@ pub fn spawn(mut command: Command) -> anyhow::Result<Child> {
 /// When it cannot be waited for.
 pub async fn end(mut child: Child, signal: Signal) -> anyhow::Result<()> {
     if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
-        // Every program of ours leads a process group; one that is gone already needs no signal.
-        drop(killpg(Pid::from_raw(pid), signal));
+        // Every program of ours leads a process group.
+        if let Err(error) = killpg(Pid::from_raw(pid), signal) {
+            tracing::debug!("process group {pid} has ended already: {error}");
+        }
     }
     child.wait().await.context("wait for a program of PostgreSQL")?;
     Ok(())

@@ -9,7 +9,9 @@
 #![expect(clippy::disallowed_methods, reason = "the environment says where PostgreSQL's programs are")]
 
 mod audit;
+mod backup;
 mod cluster;
+mod drill;
 mod explain;
 mod generate;
 mod harness;
