@@ -55,6 +55,9 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     Ok(audited.verdict(args.fail_on.into()))
 }
 
+/// The most statements of a finding on screen: a partitioned index takes two a leaf.
+const MOST_STATEMENTS: usize = 8;
+
 fn text(audited: &Audited) -> String {
     if audited.findings.is_empty() {
         return "nothing found".to_owned();
@@ -71,7 +74,13 @@ fn finding(finding: &Finding) -> String {
     for (title, statements) in [("do:", &finding.remedy), ("undo:", &finding.undo)] {
         if !statements.is_empty() {
             lines.push(format!("  {title}"));
-            lines.extend(statements.iter().map(|statement| format!("    {statement};")));
+            let shown =
+                if statements.len() > MOST_STATEMENTS { MOST_STATEMENTS / 2 } else { statements.len() };
+            lines.extend(statements.iter().take(shown).map(|statement| format!("    {statement};")));
+            if shown < statements.len() {
+                lines
+                    .push(format!("    … {} more like these; --json has them all", statements.len() - shown));
+            }
         }
     }
     lines.join("\n")
