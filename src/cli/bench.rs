@@ -56,12 +56,8 @@ impl ScenarioArgs {
 struct RunArgs {
     #[command(flatten)]
     scenarios: ScenarioArgs,
-    /// Measure for this long instead of what each scenario says
-    #[arg(long, value_name = "TIME", value_parser = positive)]
-    duration: Option<Duration>,
-    /// Warm up for this long instead of what each scenario says
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    warmup: Option<Duration>,
+    #[command(flatten)]
+    times: TimeArgs,
     /// Seed of the arrivals and of the bound values; the same seed asks the same questions
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -70,6 +66,25 @@ struct RunArgs {
     record: Option<PathBuf>,
     #[command(flatten)]
     place: PlaceArgs,
+}
+
+/// `--duration`, `--warmup`.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Load")]
+pub(crate) struct TimeArgs {
+    /// Measure for this long instead of what each scenario says
+    #[arg(long, value_name = "TIME", value_parser = positive)]
+    duration: Option<Duration>,
+    /// Warm up for this long instead of what each scenario says
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    warmup: Option<Duration>,
+}
+
+impl TimeArgs {
+    /// How the load is sent, drawn from `seed`.
+    pub(crate) fn options(&self, seed: u64) -> Options {
+        Options { seed, warmup: self.warmup, duration: self.duration }
+    }
 }
 
 #[derive(clap::Args)]
@@ -101,7 +116,7 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
 async fn measure(args: &RunArgs, cx: &Cx) -> Outcome {
     let scenarios = args.scenarios.read()?;
     let place = args.place.resolve().await?;
-    let options = Options { seed: args.seed, warmup: args.warmup, duration: args.duration };
+    let options = args.times.options(args.seed);
     let measured = load::run(&cx.run, &place.target, &scenarios, &options).await?;
     let recording = Recording::of(measured.bench);
     if let Some(path) = &args.record {

@@ -1,10 +1,119 @@
 //! `omtdb gate`.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use omtdb::datagen::Profile;
+use omtdb::drill::{Alteration, Site};
+use omtdb::gate::{self, Gated, Options};
+use omtdb::migrate::Source;
+use omtdb::report::{self, Written};
+use omtdb::scenario::Names;
+use omtdb::schema::PLAN;
+use omtdb::{load, scenario};
+
+use super::bench::TimeArgs;
+use super::drill::Sabotage;
+use super::generate::SpecArgs;
+use super::place::{Place, PlaceArgs, UNNAMED, home};
 use super::{Cx, Outcome};
 
-#[derive(clap::Args)]
-pub(crate) struct Args {}
+const SMOKE_WARMUP: Duration = Duration::from_secs(1);
+const SMOKE_DURATION: Duration = Duration::from_secs(3);
 
-pub(crate) async fn run(_args: Args, _cx: &Cx) -> Outcome {
-    anyhow::bail!("not built yet")
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  omtdb gate --scratch --profile smoke --out gate            the whole job on a throw-away server
+  omtdb gate --scratch --migrations migrations --scenarios scenarios   a branch's own, without rebuilding omtdb
+  omtdb gate --url postgresql://ci@db/omt --out gate --json  a server of yours
+
+With --scratch alone the server is made for this run and destroyed after it; --scratch=NAME keeps NAME's data. A database
+that omtdb generate has filled is measured as it is; an empty one is filled. The profile smoke warms up for one second and
+measures for three; the others for as long as each scenario says. With --url the load writes to your database,
+and the drill restores it on this machine: name one that may be written to.
+
+Exit codes: 0 pass, 1 fail, 3 inconclusive, 2 usage, 4 could not run, 130 interrupted.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Migrations to apply instead of those in this binary
+    #[arg(long, value_name = "DIR")]
+    migrations: Option<PathBuf>,
+    /// Scenario file or directory of them, instead of those in this binary; may be given several times
+    #[arg(long, value_name = "PATH")]
+    scenarios: Vec<PathBuf>,
+    /// Directory for run.json, report.html, junit.xml, summary.md and the latency histograms
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    times: TimeArgs,
+    /// Change one row of the restored copy before it is compared, to see the gate fail
+    #[arg(long, value_enum)]
+    sabotage: Option<Sabotage>,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
+    let options = args.options()?;
+    let place = args.place().await?;
+    let gated = gate::run(&cx.run, &place.target, &options).await;
+    drop(place.lease);
+    let written = match &args.out {
+        Some(dir) => Some(write(&gated, dir)?),
+        None => None,
+    };
+    cx.out.result(&gated.record, report::text(&gated.record, written.as_ref(), cx.out.color().into()))?;
+    gated.ended?;
+    Ok(gated.record.verdict)
+}
+
+impl Args {
+    fn options(&self) -> anyhow::Result<Options> {
+        let migrations = match &self.migrations {
+            Some(dir) => Source::read(dir)?,
+            None => Source::embedded(),
+        };
+        let spec = self.spec.spec()?;
+        Ok(Options {
+            profile: self.spec.profile.to_string(),
+            spec,
+            migrations,
+            scenarios: scenario::load(&self.scenarios, &Names::from(&*PLAN))?,
+            load: self.load(spec.seed),
+            site: Site { home: home()?, programs: self.place.programs.find()? },
+            sabotage: self.sabotage.map(Alteration::from),
+        })
+    }
+
+    /// A smoke test is to be over soon; every other profile measures for as long as its scenarios say.
+    fn load(&self, seed: u64) -> load::Options {
+        let asked = self.times.options(seed);
+        match self.spec.profile {
+            Profile::Smoke => load::Options {
+                warmup: asked.warmup.or(Some(SMOKE_WARMUP)),
+                duration: asked.duration.or(Some(SMOKE_DURATION)),
+                ..asked
+            },
+            _ => asked,
+        }
+    }
+
+    /// `--scratch` without a name is a server of this run alone.
+    async fn place(&self) -> anyhow::Result<Place> {
+        match self.place.scratch.as_deref() {
+            Some(UNNAMED) => self.place.throw_away("gate").await,
+            _ => self.place.resolve().await,
+        }
+    }
+}
+
+fn write(gated: &Gated, dir: &Path) -> anyhow::Result<Written> {
+    let written = report::write_all(&gated.record, dir)?;
+    let latency = dir.join("latency.hlog");
+    report::write_whole(&latency, &load::hlog(&gated.histograms)?)
+        .with_context(|| format!("write {}", latency.display()))?;
+    Ok(written)
 }

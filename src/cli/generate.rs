@@ -27,9 +27,22 @@ m (1M, 2M, 100M), target (10M, 10M, 1B), target-50m (10M, 50M, 1B)."
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Truncate tables that hold other rows without asking
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// `--profile`, `--users`, `--media`, `--user-media`, `--seed`, `--jobs`.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Data")]
+pub(crate) struct SpecArgs {
     /// How much: smoke, ci, s, m, target or target-50m
     #[arg(long, value_name = "PROFILE", default_value_t = Profile::Smoke)]
-    profile: Profile,
+    pub(crate) profile: Profile,
     /// Users [default: the profile's]
     #[arg(long, value_name = "N")]
     users: Option<Rows>,
@@ -45,11 +58,6 @@ pub(crate) struct Args {
     /// Sessions that load side by side [default: one a processor]
     #[arg(long, value_name = "J")]
     jobs: Option<NonZeroUsize>,
-    /// Truncate tables that hold other rows without asking
-    #[arg(long)]
-    yes: bool,
-    #[command(flatten)]
-    place: PlaceArgs,
 }
 
 #[derive(Subcommand)]
@@ -65,7 +73,7 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     if let Some(Action::Verify { place }) = &args.action {
         return verify(place, cx).await;
     }
-    let spec = args.spec()?;
+    let spec = args.spec.spec()?;
     let place = args.place.resolve().await?;
     let generated = generate(&place.target, &spec, args.yes, cx).await;
     drop(place.lease);
@@ -74,8 +82,9 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     Ok(Verdict::Pass)
 }
 
-impl Args {
-    fn spec(&self) -> anyhow::Result<Spec> {
+impl SpecArgs {
+    /// The data set that they ask for.
+    pub(crate) fn spec(&self) -> anyhow::Result<Spec> {
         let profile = self.profile.sizes();
         let or = |given: Option<Rows>, default| given.map_or(default, |rows| rows.0);
         let sizes = Sizes {

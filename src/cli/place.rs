@@ -13,6 +13,9 @@ use omtdb::pg::{Programs, Session, Target};
 use omtdb::verdict::UsageError;
 use tokio_postgres::error::SqlState;
 
+/// What `--scratch` without a name stands for.
+pub(crate) const UNNAMED: &str = "scratch";
+
 /// `--url`, `--scratch`, `--pg-bin`.
 #[derive(clap::Args, Debug, Clone)]
 #[command(next_help_heading = "Target")]
@@ -21,7 +24,7 @@ pub(crate) struct PlaceArgs {
     #[arg(long, value_name = "CONNINFO", conflicts_with = "scratch")]
     pub(crate) url: Option<Secret>,
     /// Work in a throw-away cluster on this machine, made and started if need be
-    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "scratch")]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = UNNAMED)]
     pub(crate) scratch: Option<String>,
     #[command(flatten)]
     pub(crate) programs: ProgramArgs,

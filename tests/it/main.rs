@@ -13,6 +13,7 @@ mod backup;
 mod cluster;
 mod drill;
 mod explain;
+mod gate;
 mod generate;
 mod harness;
 mod migrate;

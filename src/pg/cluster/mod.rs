@@ -4,6 +4,7 @@
 //! whoever made it. Nothing here touches a directory without that mark. A crash at any point leaves something the next
 //! run recognises: a directory whose mark does not say `ready` is made anew, a pid file without its process is removed.
 
+mod error;
 mod lease;
 mod mark;
 mod server;
@@ -13,11 +14,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use error::ClusterError;
+use error::Result;
+pub(crate) use error::file;
 pub use lease::{AtEnd, Lease};
 pub use mark::Mark;
 pub(crate) use server::{make_home, make_private_dir, write_owned};
 
-use super::programs::{Programs, ProgramsError, run};
+use super::programs::{Programs, run};
 use super::target::Target;
 
 /// The superuser and the database of every cluster of ours.
@@ -29,84 +33,6 @@ pub const PORT: u16 = 5432;
 
 /// Server settings, name to value, as they stand in `postgresql.conf`.
 pub type Settings = BTreeMap<String, String>;
-
-/// Why a cluster cannot be made, run or removed.
-#[derive(Debug, thiserror::Error)]
-pub enum ClusterError {
-    /// A directory is in the way.
-    #[error(
-        "{dir} exists and was not made by omtdb; it is left alone\n  help: choose another name, or another OMTDB_HOME",
-        dir = dir.display()
-    )]
-    NotOurs {
-        /// The directory.
-        dir: PathBuf,
-    },
-    /// There is no such cluster.
-    #[error("there is no scratch cluster {name:?} in {home}\n  help: `omtdb cluster list` shows those there are", home = home.display())]
-    Unknown {
-        /// Its name.
-        name: String,
-        /// Where it was looked for.
-        home: PathBuf,
-    },
-    /// The name would not make a directory name.
-    #[error("{0:?} is not a name for a scratch cluster: use letters, digits, '-' and '_', at most 40")]
-    BadName(String),
-    /// Its data belongs to another major version than the programs.
-    #[error(
-        "scratch cluster {name:?} holds data of PostgreSQL {data}, the programs are {programs}\n  help: name matching ones with --pg-bin, or `omtdb cluster destroy {name}`"
-    )]
-    OtherVersion {
-        /// Its name.
-        name: String,
-        /// Major version of the data.
-        data: u32,
-        /// Major version of the programs.
-        programs: u32,
-    },
-    /// The server does not start; the log's last lines say why.
-    #[error("the server of scratch cluster {name:?} does not start:\n{log}")]
-    DoesNotStart {
-        /// Its name.
-        name: String,
-        /// The end of its log.
-        log: String,
-    },
-    /// Another omtdb is making, starting or stopping it.
-    #[error("another omtdb is busy with scratch cluster {0:?}")]
-    Busy(String),
-    /// A file or directory cannot be used.
-    #[error("cannot {doing} {path}: {error}", path = path.display())]
-    File {
-        /// What was being done.
-        doing: &'static str,
-        /// With what.
-        path: PathBuf,
-        /// The system's answer.
-        error: io::Error,
-    },
-    /// The servers' user cannot get to the directory.
-    #[error(
-        "{closed} is closed to the user that PostgreSQL runs as here, who must get to {home}\n  help: name an open directory with OMTDB_HOME",
-        closed = closed.display(), home = home.display()
-    )]
-    Closed {
-        /// Where clusters are to live.
-        home: PathBuf,
-        /// The directory on the way that may not be passed.
-        closed: PathBuf,
-    },
-    /// A program of PostgreSQL failed.
-    #[error(transparent)]
-    Programs(#[from] ProgramsError),
-}
-
-type Result<T, E = ClusterError> = std::result::Result<T, E>;
-
-pub(crate) fn file<T>(doing: &'static str, path: &Path, result: io::Result<T>) -> Result<T> {
-    result.map_err(|error| ClusterError::File { doing, path: path.to_owned(), error })
-}
 
 /// A cluster of ours, running or not.
 #[derive(Debug, Clone)]

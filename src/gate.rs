@@ -1,1 +1,0 @@
-//! The whole job: every stage in order, one verdict.

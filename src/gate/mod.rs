@@ -1,0 +1,182 @@
+//! The whole job: every stage in order, one verdict, one record.
+
+mod judge;
+mod stages;
+
+use std::time::Instant;
+
+use self::judge::Conclusion;
+use self::stages::Stages;
+use crate::audit::{self, Audited};
+use crate::datagen::{self, Generated, Spec};
+use crate::drill::{self, Alteration, RestoreDrill, Site};
+use crate::explain::{self, Explained, Modes};
+use crate::load::{self, Histograms, Measured};
+use crate::migrate::{self, Applied, Source};
+use crate::pg::{Session, Target};
+use crate::report::{self, RECORD_VERSION, RunRecord};
+use crate::run::Run;
+use crate::scenario::Scenario;
+use crate::units::Rows;
+use crate::verdict::{Interrupted, Verdict};
+
+/// What a gate is to do.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Name of the profile that `spec` was made from, for the record.
+    pub profile: String,
+    /// The data to load where there is none.
+    pub spec: Spec,
+    /// The migrations to bring the database up to.
+    pub migrations: Source,
+    /// The scenarios whose plans and latency are held against their promises.
+    pub scenarios: Vec<Scenario>,
+    /// How the load is sent.
+    pub load: load::Options,
+    /// Where the restored copy is made.
+    pub site: Site,
+    /// What is changed in the restored copy before it is compared, to see the gate fail.
+    pub sabotage: Option<Alteration>,
+}
+
+/// What a gate saw.
+pub struct Gated {
+    /// Everything, for the reports; what ran before a failure is in it too.
+    pub record: RunRecord,
+    /// The latency histograms behind the record.
+    pub histograms: Vec<Histograms>,
+    /// Why it ended before the last stage.
+    pub ended: anyhow::Result<()>,
+}
+
+/// Runs every stage against `target`.
+pub async fn run(run: &Run, target: &Target, options: &Options) -> Gated {
+    let began = Instant::now();
+    let mut record = blank(options);
+    let mut histograms = Vec::new();
+    let mut stages = Stages::new(run);
+    let ended = all(&mut stages, target, options, &mut record, &mut histograms).await;
+    record.stages = stages.done;
+    record.interrupted = ended.as_ref().is_err_and(|error| error.is::<Interrupted>());
+    record.total_s = began.elapsed().as_secs_f64();
+    record.verdict = verdict(&record, ended.is_ok());
+    Gated { record, histograms, ended }
+}
+
+/// What was not run to its end proves nothing.
+fn verdict(record: &RunRecord, complete: bool) -> Verdict {
+    let stages = record.stages.iter().map(|stage| stage.verdict);
+    Verdict::worst(stages.chain((!complete).then_some(Verdict::Inconclusive)))
+}
+
+fn blank(options: &Options) -> RunRecord {
+    RunRecord {
+        record_version: RECORD_VERSION,
+        omtdb_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: jiff::Timestamp::now(),
+        total_s: 0.0,
+        verdict: Verdict::Inconclusive,
+        interrupted: false,
+        host: report::host(),
+        server: None,
+        profile: options.profile.clone(),
+        seed: options.spec.seed,
+        stages: Vec::new(),
+        migrate: None,
+        verify: None,
+        generate: None,
+        generate_verify: None,
+        explain: None,
+        bench: None,
+        audit: None,
+        drill: None,
+    }
+}
+
+async fn all(
+    stages: &mut Stages<'_>,
+    target: &Target,
+    options: &Options,
+    record: &mut RunRecord,
+    histograms: &mut Vec<Histograms>,
+) -> anyhow::Result<()> {
+    let run = &stages.run().clone();
+    record.server = Some(server(target).await?);
+    record.migrate = Some(stages.stage("migrate", migrate(run, target, options)).await?);
+    record.verify = Some(stages.stage("verify", verify(target)).await?);
+    let (generated, checks) = stages.stage("generate", generate(run, target, options)).await?;
+    (record.generate, record.generate_verify) = (generated, Some(checks));
+    record.explain = Some(stages.stage("explain", explain(run, target, options)).await?);
+    let measured = stages.stage("bench", bench(run, target, options)).await?;
+    record.bench = Some(measured.bench);
+    *histograms = measured.histograms;
+    record.audit = Some(stages.stage("audit", audit(run, target)).await?);
+    record.drill = Some(stages.stage("drill", drill(run, target, options)).await?);
+    Ok(())
+}
+
+type Leg<T> = anyhow::Result<(T, Conclusion)>;
+
+async fn server(target: &Target) -> anyhow::Result<report::Server> {
+    let session = Session::connect(target, "gate").await?;
+    let server = report::server(&session, target).await?;
+    session.close().await;
+    Ok(server)
+}
+
+async fn migrate(run: &Run, target: &Target, options: &Options) -> Leg<Applied> {
+    let applied = migrate::apply(target, &options.migrations, &migrate::Options::default(), run).await?;
+    let conclusion = judge::migrated(&applied);
+    Ok((applied, conclusion))
+}
+
+async fn verify(target: &Target) -> Leg<migrate::Verified> {
+    let verified = migrate::verify(target).await?;
+    let conclusion = judge::verified(&verified);
+    Ok((verified, conclusion))
+}
+
+/// Loads the data set, unless one that the generator loaded wholly is there: that is kept, and held against its model.
+async fn generate(
+    run: &Run,
+    target: &Target,
+    options: &Options,
+) -> Leg<(Option<Generated>, datagen::Verified)> {
+    let session = Session::connect(target, "gate").await?;
+    let present = datagen::ledger::data_set(&session).await?.filter(|present| present.complete);
+    session.close().await;
+    if let Some(present) = present {
+        let checks = datagen::verify(run, target).await?;
+        let conclusion = judge::kept(present.seed, Rows(present.sizes.user_media), &checks);
+        return Ok(((None, checks), conclusion));
+    }
+    let generated = datagen::generate(run, target, &options.spec).await?;
+    let checks = datagen::verify(run, target).await?;
+    let conclusion = judge::generated(&generated, &checks);
+    Ok(((Some(generated), checks), conclusion))
+}
+
+async fn explain(run: &Run, target: &Target, options: &Options) -> Leg<Explained> {
+    let explained = explain::run(run, target, &options.scenarios, Modes::Promised, options.load.seed).await?;
+    let conclusion = judge::explained(&explained);
+    Ok((explained, conclusion))
+}
+
+async fn bench(run: &Run, target: &Target, options: &Options) -> Leg<Measured> {
+    let measured = load::run(run, target, &options.scenarios, &options.load).await?;
+    let conclusion = judge::measured(&measured.bench);
+    Ok((measured, conclusion))
+}
+
+async fn audit(run: &Run, target: &Target) -> Leg<Audited> {
+    let audited = audit::run(run, target, &[]).await?;
+    let conclusion = judge::audited(&audited);
+    Ok((audited, conclusion))
+}
+
+async fn drill(run: &Run, target: &Target, options: &Options) -> Leg<RestoreDrill> {
+    let drill_options = drill::Options { sabotage: options.sabotage, ..drill::Options::default() };
+    let drilled = drill::restore(run, target, &options.site, &drill_options).await?;
+    let conclusion = judge::drilled(&drilled);
+    Ok((drilled, conclusion))
+}

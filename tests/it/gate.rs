@@ -1,0 +1,175 @@
+//! The whole job on a real server: it passes when everything holds, and fails for each thing that does not.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{Server, command, home, json, text};
+
+/// Sizes and times that keep a gate short; what it proves does not depend on them.
+const SMALL: [&str; 10] =
+    ["--users", "50", "--media", "300", "--user-media", "4000", "--duration", "500ms", "--warmup", "200ms"];
+
+fn gate(out: &Path) -> Command {
+    let mut command = command();
+    command.args(["gate", "--json"]).args(SMALL).arg("--out").arg(out);
+    command
+}
+
+/// The reasons of `stage` in the record on standard output.
+#[track_caller]
+fn reasons(output: &Output, stage: &str) -> String {
+    let record = json(output);
+    let stages = record["stages"].as_array().unwrap();
+    let found = stages.iter().find(|found| found["stage"] == stage).unwrap();
+    assert_eq!(found["verdict"], "fail", "{}", text(output));
+    found["reasons"].as_array().unwrap().iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
+}
+
+/// The gate failed, and says why in its record, on screen and in junit.xml.
+#[track_caller]
+fn assert_fails_for(output: &Output, out: &Path, stage: &str, words: &[&str]) {
+    assert_eq!(output.status.code(), Some(1), "{}", text(output));
+    let reasons = reasons(output, stage);
+    let junit = fs::read_to_string(out.join("junit.xml")).unwrap();
+    let report = command().arg("report").arg(out.join("run.json")).output().unwrap();
+    let screen = String::from_utf8_lossy(&report.stdout).into_owned();
+    for word in words {
+        assert!(reasons.contains(word), "{word:?} is not in the reasons: {reasons}");
+        assert!(junit.contains(word), "{word:?} is not in junit.xml: {junit}");
+        assert!(screen.contains(word), "{word:?} is not on screen: {screen}");
+    }
+}
+
+fn out() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// A directory with one scenario file in it.
+fn scenario(text: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("mine.yaml"), text).unwrap();
+    dir
+}
+
+#[test]
+fn a_gate_on_a_throw_away_server_passes_and_leaves_nothing() {
+    let out = out();
+    let output = gate(out.path()).arg("--scratch").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let record = json(&output);
+    let stages: Vec<&str> =
+        record["stages"].as_array().unwrap().iter().filter_map(|stage| stage["stage"].as_str()).collect();
+    assert_eq!(stages, ["migrate", "verify", "generate", "explain", "bench", "audit", "drill"]);
+    for file in ["run.json", "report.html", "junit.xml"] {
+        assert!(fs::metadata(out.path().join(file)).unwrap().len() > 0, "{file} is empty");
+    }
+    let histograms = fs::read_dir(out.path()).unwrap().flatten();
+    assert!(histograms.filter(|file| file.path().extension().is_some_and(|e| e == "hlog")).count() > 0);
+    assert_nothing_runs_in(&home().join("clusters").join("gate-"));
+}
+
+#[tokio::test]
+async fn a_dropped_index_fails_the_gate() {
+    let server = Server::start();
+    let target = server.loaded().await;
+    let session = server.session(&target.dbname).await;
+    session.batch_execute("DROP INDEX interaction.idx_user_media_user_status").await.unwrap();
+    session.close().await;
+    let out = out();
+    let output = gate(out.path()).args(["--url", &server.url(&target.dbname)]).output().unwrap();
+    assert_fails_for(&output, out.path(), "verify", &["idx_user_media_user_status"]);
+}
+
+#[test]
+fn a_promise_of_one_leaf_that_is_not_kept_fails_the_gate() {
+    let scenarios = scenario(
+        "version: 1
+name: everybody
+description: Filters without the user and promises one leaf all the same.
+params:
+  status: { dist: weighted, values: { completed: 1 } }
+ops:
+  by_status:
+    sql: SELECT count(*) FROM interaction.user_media WHERE status = $1
+    bind: [status]
+    plan: { partitions: { interaction.user_media: { max_scanned: 1 } } }
+mix: { by_status: 1 }
+load: { clients: 1, warmup: 1s, duration: 1s, connections: 1 }
+",
+    );
+    let out = out();
+    let output = gate(out.path()).arg("--scratch").arg("--scenarios").arg(scenarios.path()).output().unwrap();
+    assert_fails_for(&output, out.path(), "explain", &["by_status", "16", "user_id"]);
+}
+
+#[test]
+fn an_impossible_objective_fails_the_gate() {
+    let scenarios = scenario(
+        "version: 1
+name: hurry
+description: Asks for an answer faster than any server gives one.
+params:
+  user: { dist: zipf, exponent: 0.9, over: users }
+ops:
+  library:
+    sql: SELECT media_id, pg_sleep(0.002) FROM interaction.user_media WHERE user_id = $1 LIMIT 1
+    bind: [user]
+mix: { library: 1 }
+load: { clients: 1, warmup: 1s, duration: 1s, connections: 1 }
+slo:
+  - { op: library, p99: 1ms }
+",
+    );
+    let out = out();
+    let output = gate(out.path()).arg("--scratch").arg("--scenarios").arg(scenarios.path()).output().unwrap();
+    assert_fails_for(&output, out.path(), "bench", &["library", "p99"]);
+}
+
+#[test]
+fn a_changed_row_in_the_restored_copy_fails_the_gate() {
+    let out = out();
+    let output = gate(out.path()).args(["--scratch", "--sabotage", "update-row"]).output().unwrap();
+    assert_fails_for(&output, out.path(), "drill", &["interaction.user_media"]);
+}
+
+#[test]
+fn an_interrupt_in_any_stage_leaves_nothing_behind() {
+    for stage in ["migrate", "verify", "generate", "explain", "bench", "audit", "drill"] {
+        let out = out();
+        let mut child = gate(out.path())
+            .arg("--scratch")
+            .env("OMTDB_HOME", home().join(format!("interrupt-{stage}")))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let begins = format!("{stage} …");
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line == begins), "{stage} was never reached");
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+        let said: Vec<String> = lines.collect();
+        let code = child.wait().unwrap().code();
+        assert_eq!(code, Some(130), "{stage}: {said:?}");
+        assert_nothing_runs_in(&home().join(format!("interrupt-{stage}")));
+        let record = fs::read_to_string(out.path().join("run.json")).unwrap();
+        assert!(record.contains("\"interrupted\": true"), "{stage}: {record}");
+    }
+}
+
+/// No server's data directory begins with `prefix`, and nothing of a gate is left there.
+#[track_caller]
+fn assert_nothing_runs_in(prefix: &Path) {
+    let prefix = prefix.to_string_lossy().into_owned();
+    let running = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let cwd = fs::read_link(entry.path().join("cwd")).ok()?;
+        cwd.to_string_lossy().starts_with(&prefix).then_some(cwd)
+    });
+    assert_eq!(running.collect::<Vec<_>>(), Vec::<std::path::PathBuf>::new());
+}
