@@ -15,6 +15,7 @@ use futures_util::{StreamExt as _, pin_mut};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio_postgres::Statement;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_util::sync::CancellationToken;
 
@@ -105,12 +106,9 @@ async fn connection(
     ready: Ready,
     mut start: watch::Receiver<Option<Instant>>,
 ) -> anyhow::Result<()> {
-    let opened = tokio::select! {
-        opened = open(shared) => opened,
-        () = shared.stop.cancelled() => return Ok(()),
-    };
-    let line = match opened {
-        Ok(line) => line,
+    let line = match open(shared).await {
+        Ok(Some(line)) => line,
+        Ok(None) => return Ok(()),
         Err(error) => {
             // The receiver is gone only when the run is over anyway.
             drop(ready.send(Err(error.into())));
@@ -132,29 +130,39 @@ async fn connection(
     }
 }
 
-/// Connects, prepares every statement and has PostgreSQL choose its plans.
-async fn open(shared: &Shared) -> Result<Line, PgError> {
-    let session = Session::connect(&shared.target, &shared.purpose).await?;
+/// Connects, prepares every statement and has PostgreSQL choose its plans; `None` when the run is stopped meanwhile.
+async fn open(shared: &Shared) -> Result<Option<Line>, PgError> {
+    let session = tokio::select! {
+        session = Session::connect(&shared.target, &shared.purpose) => session?,
+        () = shared.stop.cancelled() => return Ok(None),
+    };
+    let statements = prepare(shared, &session).await;
+    if shared.stop.is_cancelled() {
+        session.close().await;
+        return Ok(None);
+    }
+    Ok(Some(Line { session, statements: statements? }))
+}
+
+async fn prepare(shared: &Shared, session: &Session) -> Result<Vec<Option<Statement>>, PgError> {
     let mut statements = Vec::new();
     for op in &shared.ops {
-        let statement = match op.is_sent {
-            true => Some(session.prepare(&op.sql).await.doing(|| format!("prepare {}", op.name))?),
-            false => None,
-        };
-        statements.push(statement);
-    }
-    let line = Line { session, statements };
-    for (op, statement) in shared.ops.iter().zip(&line.statements) {
-        let Some(statement) = statement else { continue };
+        if !op.is_sent {
+            statements.push(None);
+            continue;
+        }
+        let prepared = or_cancelled(shared, session, session.prepare(&op.sql)).await;
+        let statement = prepared.doing(|| format!("prepare {}", op.name))?;
         for i in 0..PLAN_CACHE_RUNS {
-            match execute(&line.session, statement, op, u64::MAX - i).await {
+            match or_cancelled(shared, session, execute(session, &statement, op, u64::MAX - i)).await {
                 // An operation that fails is counted when it is measured.
-                Err(error) if !is_lost(&line.session, &error) => {}
+                Err(Unanswered::Failed(error)) if !is_lost(session, &error) => {}
                 done => done.doing(|| format!("execute {} for the first time", op.name))?,
             }
         }
+        statements.push(Some(statement));
     }
-    Ok(line)
+    Ok(statements)
 }
 
 /// Takes executions until there is none left or the run is stopped.
@@ -194,9 +202,14 @@ async fn send(
     let op = shared.mix.op(job.i);
     let statement = line.statements[op].as_ref().context("an operation outside the mix was drawn")?;
     let sent = start.elapsed();
-    let answer = answer(shared, line, statement, &shared.ops[op], job.i).await;
+    let work = execute(&line.session, statement, &shared.ops[op], job.i);
+    let answer = or_cancelled(shared, &line.session, work).await;
     let done = start.elapsed();
-    let lost = answer.as_ref().is_err_and(|error| is_lost(&line.session, error));
+    let lost = match &answer {
+        Ok(()) => false,
+        Err(Unanswered::Failed(error)) => is_lost(&line.session, error),
+        Err(Unanswered::Deaf) => true,
+    };
     let Some(measured) = job.due.checked_sub(shared.warmup) else { return Ok(!lost) };
     let mut recorder = recorder.borrow_mut();
     // An idle connection that sends late is the driver's fault; a busy one is the server's.
@@ -214,31 +227,48 @@ async fn send(
     Ok(!lost)
 }
 
-/// Executes; once the run is stopped, has the server end the statement first.
-async fn answer(
+/// Why there is no answer.
+enum Unanswered {
+    /// The server refused, or the connection broke.
+    Failed(tokio_postgres::Error),
+    /// The server does not even end the statement when asked.
+    Deaf,
+}
+
+impl From<Unanswered> for PgError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Failed(error) => error.into(),
+            Unanswered::Deaf => Self::broken("", "no answer, not even to the request to cancel"),
+        }
+    }
+}
+
+/// Awaits `work` on `session`; once the run is stopped, has the server end the statement first.
+async fn or_cancelled<T>(
     shared: &Shared,
-    line: &Line,
-    statement: &Statement,
-    op: &Sent,
-    i: u64,
-) -> Result<(), tokio_postgres::Error> {
-    let answer = execute(&line.session, statement, op, i);
-    pin_mut!(answer);
+    session: &Session,
+    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Unanswered> {
+    pin_mut!(work);
     tokio::select! {
-        done = &mut answer => return done,
+        done = &mut work => return done.map_err(Unanswered::Failed),
         () = shared.stop.cancelled() => {}
     }
     let (attempts, patience) = CANCEL_PATIENCE;
-    for _ in 1..attempts {
+    for _ in 0..attempts {
         // A request that comes before the statement or after it has no effect: ask again.
-        if let Err(error) = line.session.cancel().await {
-            tracing::debug!("{error}");
-        }
-        if let Ok(done) = tokio::time::timeout(patience, &mut answer).await {
-            return done;
+        let asked = async {
+            if let Err(error) = session.cancel().await {
+                tracing::debug!("{error}");
+            }
+            (&mut work).await
+        };
+        if let Ok(done) = tokio::time::timeout(patience, asked).await {
+            return done.map_err(Unanswered::Failed);
         }
     }
-    answer.await
+    Err(Unanswered::Deaf)
 }
 
 async fn execute(
@@ -260,12 +290,8 @@ async fn execute(
 async fn reconnect(shared: &Shared) -> Option<Line> {
     let until = Instant::now() + RECONNECT_FOR;
     loop {
-        let opened = tokio::select! {
-            opened = open(shared) => opened,
-            () = shared.stop.cancelled() => return None,
-        };
-        match opened {
-            Ok(line) => return Some(line),
+        match open(shared).await {
+            Ok(line) => return line,
             Err(error) if Instant::now() > until => {
                 give_up(shared, error);
                 return None;
@@ -283,8 +309,10 @@ fn give_up(shared: &Shared, error: PgError) {
     }
 }
 
+/// The server ends a session with an error of class 57P a moment before the connection is seen to be closed.
 fn is_lost(session: &Session, error: &tokio_postgres::Error) -> bool {
-    session.is_closed() || error.is_closed()
+    let ended = |state: &SqlState| state.code().starts_with("57P") || state.code().starts_with("08");
+    session.is_closed() || error.is_closed() || error.code().is_some_and(ended)
 }
 
 /// SQLSTATE and message, without detail and hint.
