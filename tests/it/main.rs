@@ -10,6 +10,7 @@
 
 mod audit;
 mod backup;
+mod bench;
 mod cluster;
 mod drill;
 mod explain;
