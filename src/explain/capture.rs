@@ -15,7 +15,7 @@ const STATEMENT: &str = "omtdb_explained";
 /// Everything happens in one transaction that is rolled back, and each execution in it is undone before the next: writes
 /// leave no rows, and it works through
 /// a transaction pooler. The plan is that of the execution after the discarded ones of
-/// [`Mode::discarded`]: the first reads catalogs, and automatic mode chooses its plan after five.
+/// `Mode::discarded`: the first reads catalogs, and automatic mode chooses its plan after five.
 ///
 /// # Errors
 /// When the server refuses the statement or the values, or says something that is no plan.
