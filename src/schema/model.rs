@@ -128,23 +128,6 @@ impl Schema {
     pub fn table(&self, schema: &str, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.schema == schema && table.name == name)
     }
-
-    /// Qualified names of all tables, without leaves.
-    pub fn table_names(&self) -> impl Iterator<Item = String> {
-        self.tables.iter().map(Table::qualified)
-    }
-
-    /// Names of all indexes that serve no constraint, unqualified, as plans of queries print them; those of a partitioned
-    /// table by the parent's name.
-    pub fn index_names(&self) -> impl Iterator<Item = &str> {
-        self.tables.iter().flat_map(|table| &table.shape.indexes).map(|index| index.name.as_str())
-    }
-
-    /// Names of the indexes behind primary and unique keys, unqualified.
-    pub fn key_names(&self) -> impl Iterator<Item = &str> {
-        let keys = self.tables.iter().flat_map(|table| &table.shape.constraints);
-        keys.filter(|one| one.is_key()).map(|one| one.name.as_str())
-    }
 }
 
 impl Table {
