@@ -9,26 +9,36 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Child;
 
 use crate::backup::Store;
-use crate::pg::{Programs, Target, tools};
+use crate::pg::error::Doing as _;
+use crate::pg::{Programs, Session, Target, tools};
 use crate::run::Run;
 use crate::verdict::Interrupted;
 
 /// How long the receiver may take to connect.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Keeps the server from removing what has not been received yet. Temporary: the slot goes with the session, so that not
+/// even a killed drill leaves one behind, which would fill the server's disk.
+const RESERVE: &str = "SELECT FROM pg_catalog.pg_create_physical_replication_slot($1, true, true)";
+const RELEASE: &str = "SELECT pg_catalog.pg_drop_replication_slot($1)";
+
 /// A running `pg_receivewal`.
 pub(super) struct Receiver {
     child: Child,
+    slot: String,
 }
 
 impl Receiver {
-    /// Starts it, and returns once it receives. What the server writes from now on reaches the archive.
+    /// Starts it, and returns once it receives. What the server writes from now on reaches the archive; `session` holds
+    /// the slot `slot` meanwhile.
     pub(super) async fn start(
         run: &Run,
-        target: &Target,
+        (target, session): (&Target, &Session),
         programs: &Programs,
         store: &Store,
+        slot: String,
     ) -> anyhow::Result<Self> {
+        session.execute(RESERVE, &[&slot]).await.doing(|| "keep the log until it is received".to_owned())?;
         let mut command = tools::command(programs, "pg_receivewal", target);
         command.arg("--directory").arg(store.archive()).args([
             "--no-loop",
@@ -36,14 +46,14 @@ impl Receiver {
             // The archive goes with the drill.
             "--no-sync",
         ]);
-        let mut receiver = Self { child: tools::spawn(command)? };
+        let mut receiver = Self { child: tools::spawn(command)?, slot };
         tokio::select! {
             waited = tokio::time::timeout(PATIENCE, receives(store)) => {
                 waited.context("pg_receivewal has received nothing for 30 s")??;
             }
             said = receiver.ended() => anyhow::bail!("receive the write-ahead log: {}", said?),
             () = run.interrupt.cancelled() => {
-                receiver.stop().await?;
+                receiver.stop(session).await?;
                 return Err(Interrupted.into());
             }
         }
@@ -60,9 +70,11 @@ impl Receiver {
         Ok(said.trim().to_owned())
     }
 
-    /// Ends it.
-    pub(super) async fn stop(self) -> anyhow::Result<()> {
-        tools::end(self.child, Signal::SIGTERM).await
+    /// Ends it, and lets the server remove the log again.
+    pub(super) async fn stop(self, session: &Session) -> anyhow::Result<()> {
+        tools::end(self.child, Signal::SIGTERM).await?;
+        session.execute(RELEASE, &[&self.slot]).await.doing(|| "release the log".to_owned())?;
+        Ok(())
     }
 }
 

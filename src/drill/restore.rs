@@ -46,6 +46,8 @@ pub async fn restore(
     options: &Options,
 ) -> anyhow::Result<RestoreDrill> {
     let session = Session::connect(source, "drill").await?;
+    let patience = "SET idle_session_timeout = 0; SET statement_timeout = 0";
+    session.batch_execute(patience).await.doing(|| "prepare the drill's session".to_owned())?;
     let server = Server::ask(&session).await?;
     check(&server, &session, site)?;
     let relations = Relation::all(&session).await?;
@@ -128,12 +130,13 @@ impl Drill<'_> {
     /// A base backup and the log after it, for this drill alone.
     async fn with_receiver(&mut self, store: &mut Store) -> Step<Prepared> {
         check_room(&self.site.home, Bytes(2 * self.server.data_bytes + WAL_ROOM))?;
-        let mut receiver = Receiver::start(self.run, self.source, &self.site.programs, store).await?;
+        let (from, slot) = ((self.source, &self.session), format!("omtdb_drill_{}", self.place.id.simple()));
+        let mut receiver = Receiver::start(self.run, from, &self.site.programs, store, slot).await?;
         let prepared = tokio::select! {
             prepared = self.back_up_and_mark(store) => prepared,
             said = receiver.ended() => said.and_then(|said| anyhow::bail!("pg_receivewal ended early: {said}")),
         };
-        receiver.stop().await?;
+        receiver.stop(&self.session).await?;
         prepared
     }
 

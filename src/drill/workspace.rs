@@ -100,10 +100,9 @@ fn end_programs_in(dir: &Path) -> anyhow::Result<()> {
         let mut arguments = arguments.split(|byte| *byte == 0);
         let program = arguments.next().map(|path| path.rsplit(|byte| *byte == b'/').next().unwrap_or(path));
         let ours = matches!(program, Some(b"pg_receivewal" | b"pg_basebackup" | b"cp" | b"pg_verifybackup"));
-        if ours && arguments.any(|argument| argument.starts_with(inside)) {
-            if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
-                wait_until_gone(&path);
-            }
+        let ours = ours && arguments.any(|argument| argument.starts_with(inside));
+        if ours && kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
+            wait_until_gone(&path);
         }
     }
     Ok(())
