@@ -21,10 +21,14 @@ use crate::pg::Target;
 use crate::run::Run;
 use crate::scenario::draw::Drawing;
 use crate::scenario::{Arrival, Load, Scenario};
-use crate::verdict::Interrupted;
+use crate::verdict::{Interrupted, UsageError};
 
 /// How long answers are awaited after the last arrival before what is left counts as failed.
 const DRAIN: Duration = Duration::from_secs(30);
+/// Longest run: what is longer is no load test.
+const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+/// Most arrivals of one schedule, which is drawn beforehand and kept in memory, 16 bytes each.
+const MOST_ARRIVALS: f64 = 50e6;
 /// How often progress is reported.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -64,11 +68,11 @@ pub async fn run(
         Measured { bench: Bench { scenarios: Vec::new(), violations: Vec::new() }, histograms: Vec::new() };
     for scenario in scenarios {
         run.check()?;
-        let load = Load {
+        let load = feasible(Load {
             warmup: options.warmup.unwrap_or(scenario.load.warmup),
             duration: options.duration.unwrap_or(scenario.load.duration),
             ..scenario.load
-        };
+        })?;
         let evidence = measure(run, target, scenario, load, (options.seed, &model))
             .await
             .with_context(|| format!("run {} ({})", scenario.name, scenario.file.display()))?;
@@ -78,6 +82,26 @@ pub async fn run(
         measured.bench.violations.append(&mut violations);
     }
     Ok(measured)
+}
+
+/// Refuses what could not be run in reasonable time or memory.
+fn feasible(load: Load) -> Result<Load, UsageError> {
+    let length = load.warmup.saturating_add(load.duration);
+    if length > LONGEST {
+        return Err(UsageError(format!(
+            "warm-up and duration are longer than {} days",
+            LONGEST.as_secs() / 86_400
+        )));
+    }
+    match load.arrival {
+        Arrival::Open { rate, .. } if rate.as_per_second() * length.as_secs_f64() > MOST_ARRIVALS => {
+            Err(UsageError(format!(
+                "{rate} for {} s are more than {MOST_ARRIVALS:.0} arrivals",
+                length.as_secs()
+            )))
+        }
+        _ => Ok(load),
+    }
 }
 
 fn histograms(
@@ -239,4 +263,21 @@ async fn join(workers: &mut Workers, scenario: &Scenario) -> anyhow::Result<Reco
         all.merge(ended.context("a worker failed")??)?;
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::judge::tests::scenario;
+    use crate::scenario::Process;
+    use crate::units::Rate;
+
+    #[test]
+    fn what_would_never_end_or_fit_is_refused() {
+        let load = scenario(&[("a", 1)]).load;
+        assert!(feasible(load).is_ok());
+        assert!(feasible(Load { warmup: Duration::MAX, ..load }).is_err());
+        let flood = Arrival::Open { rate: Rate::per_second(1e9).unwrap(), process: Process::Poisson };
+        assert!(feasible(Load { arrival: flood, ..load }).is_err());
+    }
 }

@@ -36,6 +36,9 @@ impl From<&Schema> for Names {
     }
 }
 
+/// More than any server takes.
+const MOST_CONNECTIONS: i64 = 10_000;
+
 const SECTIONS: [&str; 8] = ["version", "name", "description", "params", "ops", "mix", "load", "slo"];
 
 /// Reads the text of `file`.
@@ -276,8 +279,10 @@ impl<'a> Check<'a> {
             self.problem(node.follow(&["duration"]).id, "nothing is measured in no time");
         }
         for name in ["clients", "connections"] {
-            if node.get(name).is_some_and(|node| node.value == Value::Int(0)) {
-                self.problem(node.follow(&[name]).id, "at least 1 is needed");
+            if let Some(Node { id, value: Value::Int(count) }) = node.get(name)
+                && !(1..=MOST_CONNECTIONS).contains(count)
+            {
+                self.problem(*id, format!("between 1 and {MOST_CONNECTIONS} are needed"));
             }
         }
         let (arrival, connections) = match (form.arrival, form.clients, form.connections) {

@@ -274,7 +274,7 @@ slo:
         problem("completed: 60, planned: 25", "completed: 0", "6:29 no value has a weight above 0");
         problem("field: email", "field: isbn", "7:50 users have `id` and `email`");
         problem("duration: 1m", "duration: 0s", "24:13 nothing is measured in no time");
-        problem("connections: 4", "connections: 0", "25:16 at least 1 is needed");
+        problem("connections: 4", "connections: 0", "25:16 between 1 and 10000 are needed");
         problem("max_scanned: 1", "max_scanned: 0", "15:60 a plan scans at least 1 leaf");
         problem("modes: [generic]", "modes: []", "14:14 no mode is left to check");
         problem("$1 = $2", "$1 = 2", "12:5 2 bound, placeholders in the statement: $1");
