@@ -7,7 +7,6 @@ use anyhow::Context as _;
 use omtdb::datagen::Profile;
 use omtdb::drill::{Alteration, Site};
 use omtdb::gate::{self, Gated, Options};
-use omtdb::migrate::Source;
 use omtdb::report::{self, Written};
 use omtdb::scenario::Names;
 use omtdb::schema::PLAN;
@@ -16,6 +15,7 @@ use omtdb::{load, scenario};
 use super::bench::TimeArgs;
 use super::drill::Sabotage;
 use super::generate::SpecArgs;
+use super::migrate::SourceArgs;
 use super::place::{Place, PlaceArgs, UNNAMED, home};
 use super::{Cx, Outcome};
 
@@ -38,13 +38,12 @@ Exit codes: 0 pass, 1 fail, 3 inconclusive, 2 usage, 4 could not run, 130 interr
 pub(crate) struct Args {
     #[command(flatten)]
     spec: SpecArgs,
-    /// Migrations to apply instead of those in this binary
-    #[arg(long, value_name = "DIR")]
-    migrations: Option<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Scenario file or directory of them, instead of those in this binary; may be given several times
     #[arg(long, value_name = "PATH")]
     scenarios: Vec<PathBuf>,
-    /// Directory for run.json, report.html, junit.xml, summary.md and the latency histograms
+    /// Directory for run.json, report.html, junit.xml and latency.hlog
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -72,15 +71,11 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
 
 impl Args {
     fn options(&self) -> anyhow::Result<Options> {
-        let migrations = match &self.migrations {
-            Some(dir) => Source::read(dir)?,
-            None => Source::embedded(),
-        };
         let spec = self.spec.spec()?;
         Ok(Options {
             profile: self.spec.profile.to_string(),
             spec,
-            migrations,
+            migrations: self.source.read()?,
             scenarios: scenario::load(&self.scenarios, &Names::from(&*PLAN))?,
             load: self.load(spec.seed),
             site: Site { home: home()?, programs: self.place.programs.find()? },

@@ -16,8 +16,8 @@ const BEGIN: &str = "INSERT INTO omtdb.data_set (seed, data_version, users, medi
     VALUES ($1::text::numeric, $2, $3, $4, $5)";
 const RECORD: &str = "INSERT INTO omtdb.loaded (relation, table_name, rows, bytes, checksum)
     VALUES ($1, $2, $3, $4, $5::text::numeric)";
-const DATA_SET: &str =
-    "SELECT seed::text AS seed, data_version, users, media, user_media, complete FROM omtdb.data_set";
+const DATA_SET: &str = "SELECT seed::text AS seed, data_version, users, media, user_media, complete, written_to FROM omtdb.data_set";
+const WRITTEN_TO: &str = "UPDATE omtdb.data_set SET written_to = TRUE WHERE NOT written_to";
 const TOTALS: &str =
     "SELECT table_name, pg_catalog.sum(rows)::int8 AS rows, pg_catalog.sum(bytes)::int8 AS bytes,
     pg_catalog.sum(checksum)::text AS checksum FROM omtdb.loaded GROUP BY table_name";
@@ -33,6 +33,8 @@ pub struct DataSet {
     pub sizes: Sizes,
     /// Whether everything is there: rows, keys, indexes, foreign keys, statistics.
     pub complete: bool,
+    /// Whether a load test has written to it since: what an application does to the rows is not the generator's any more.
+    pub written_to: bool,
 }
 
 /// What was loaded into one table, over all of its leaves.
@@ -104,7 +106,17 @@ pub async fn data_set(session: &Session) -> Result<Option<DataSet>> {
         data_version: row.try_get::<_, i32>("data_version")?.cast_unsigned(),
         sizes: Sizes { users: count("users")?, media: count("media")?, user_media: count("user_media")? },
         complete: row.try_get("complete")?,
+        written_to: row.try_get("written_to")?,
     }))
+}
+
+/// Notes that a load test is about to write to the data set.
+///
+/// # Errors
+/// When the ledger cannot be written.
+pub async fn note_writes(session: &Session) -> Result<()> {
+    session.execute(WRITTEN_TO, &[]).await.doing(|| "note in the ledger that the load writes".to_owned())?;
+    Ok(())
 }
 
 /// The model of the data in `session`'s database: what values to bind are drawn from.

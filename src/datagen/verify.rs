@@ -49,10 +49,19 @@ async fn all(run: &Run, session: &Session) -> anyhow::Result<Vec<Check>> {
     let mut checks = vec![check("the load was finished", true, data_set.complete)];
     let tables = survey::present(session).await?;
     let model = Model::new(data_set.seed, data_set.sizes);
-    checks.extend(contents(run, session, &tables, &model).await?);
+    if data_set.written_to {
+        checks.push(Check {
+            name: "rows, checksums and times".to_owned(),
+            expected: "as generated, or written to by a load test".to_owned(),
+            found: "written to by a load test, not compared".to_owned(),
+            ok: true,
+        });
+    } else {
+        checks.extend(contents(run, session, &tables, &model).await?);
+        checks.extend(times(session).await?);
+    }
     checks.extend(references(run, session, &tables).await?);
     checks.extend(placement(run, session, &tables).await?);
-    checks.extend(times(session).await?);
     Ok(checks)
 }
 

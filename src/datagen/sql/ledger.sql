@@ -7,7 +7,8 @@ CREATE TABLE IF NOT EXISTS omtdb.data_set (
     users BIGINT NOT NULL,
     media BIGINT NOT NULL,
     user_media BIGINT NOT NULL,
-    complete BOOLEAN NOT NULL DEFAULT FALSE
+    complete BOOLEAN NOT NULL DEFAULT FALSE,
+    written_to BOOLEAN NOT NULL DEFAULT FALSE
 );
 CREATE TABLE IF NOT EXISTS omtdb.loaded (
     relation TEXT PRIMARY KEY,
