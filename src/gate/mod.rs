@@ -73,7 +73,7 @@ fn blank(options: &Options) -> RunRecord {
     RunRecord {
         record_version: RECORD_VERSION,
         omtdb_version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at: jiff::Timestamp::now(),
+        started_at: to_the_second(jiff::Timestamp::now()),
         total_s: 0.0,
         verdict: Verdict::Inconclusive,
         interrupted: false,
@@ -91,6 +91,11 @@ fn blank(options: &Options) -> RunRecord {
         audit: None,
         drill: None,
     }
+}
+
+/// Nobody reads nanoseconds of a date.
+fn to_the_second(at: jiff::Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 async fn all(

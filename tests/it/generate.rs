@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use omtdb::datagen::{self, Generated, Spec};
-use omtdb::pg::{Session, Target};
+use omtdb::pg::Target;
 use omtdb::run::Run;
 
 use crate::harness::{LOADED, Server, spec};
