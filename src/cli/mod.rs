@@ -1,5 +1,8 @@
 //! The command line: the only place that prints, reads the environment or knows exit codes. One file per noun.
 
+#![expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
+#![expect(clippy::doc_markdown, reason = "clap prints these comments as help, backticks and all")]
+
 mod audit;
 mod backup;
 mod bench;
