@@ -49,7 +49,7 @@ pub(crate) struct SpecArgs {
     /// Media [default: the profile's]
     #[arg(long, value_name = "N")]
     media: Option<Rows>,
-    /// Rows of interaction.user_media [default: the profile's]
+    /// Items in the libraries of all users together [default: the profile's]
     #[arg(long, value_name = "N")]
     user_media: Option<Rows>,
     /// Seed of every value: the same seed and sizes give the same rows

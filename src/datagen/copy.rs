@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::row::{HEADER, Rows, TRAILER, Tally};
 use super::unit::Unit;
-use super::{Model, ledger};
+use super::{Model, Table, ledger};
 use crate::pg::ident::quoted;
 use crate::pg::{PgError, Session};
 use crate::run::Run;
@@ -20,24 +21,35 @@ const CHUNK: usize = 512 << 10;
 /// Chunks that wait while one is sent: encoding and sending seldom take the same time.
 const AHEAD: usize = 4;
 
+/// What one unit came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Copied {
+    pub(super) tally: Tally,
+    pub(super) took: Duration,
+}
+
+impl std::ops::AddAssign for Copied {
+    fn add_assign(&mut self, other: Self) {
+        self.tally += other.tally;
+        self.took += other.took;
+    }
+}
+
 /// Fills one relation in one transaction that also enters it in the ledger: both are there or neither.
 pub(super) async fn load(
     session: &Session,
     model: Arc<Model>,
     unit: Unit,
     run: &Run,
-) -> anyhow::Result<(super::Table, Tally)> {
+) -> anyhow::Result<(Table, Copied)> {
     let name = unit.name.clone();
+    let (table, began) = (unit.table, Instant::now());
     let loaded = copy(session, model, unit, run).await;
-    loaded.map_err(|error| explain(error, &name))
+    let tally = loaded.map_err(|error| explain(error, &name))?;
+    Ok((table, Copied { tally, took: began.elapsed() }))
 }
 
-async fn copy(
-    session: &Session,
-    model: Arc<Model>,
-    unit: Unit,
-    run: &Run,
-) -> anyhow::Result<(super::Table, Tally)> {
+async fn copy(session: &Session, model: Arc<Model>, unit: Unit, run: &Run) -> anyhow::Result<Tally> {
     let (table, relation, rows) = (unit.table, unit.relation.clone(), unit.rows);
     let name = unit.name.clone();
     let task = run.task(&format!("load {name}"), Some(rows), "rows");
@@ -61,7 +73,7 @@ async fn copy(
     anyhow::ensure!(stored == rows && tally.rows == rows, "{rows} rows were to be stored, {stored} were");
     ledger::record(session, &name, table, tally).await?;
     session.batch_execute("COMMIT").await?;
-    Ok((table, tally))
+    Ok(tally)
 }
 
 /// Encodes a unit into chunks until it is done or nobody takes them any more. A chunk is used again once it is sent.

@@ -88,17 +88,15 @@ impl Activity {
     }
 
     /// The first `weight` of all weights, as items.
+    #[expect(clippy::cast_possible_truncation, reason = "at most the total")]
     fn items_before(&self, weight: u64) -> u64 {
-        #[expect(clippy::cast_possible_truncation, reason = "at most the total")]
-        let items = (u128::from(weight) * u128::from(self.total) / u128::from(self.weights().max(1))) as u64;
-        items
+        (u128::from(weight) * u128::from(self.total) / u128::from(self.weights().max(1))) as u64
     }
 
     /// Number of items of `user`.
     #[must_use]
     pub fn items(&self, user: u64) -> u64 {
         let first = user / BLOCK * BLOCK;
-        #[expect(clippy::cast_possible_truncation, reason = "a position in a vector")]
         let before = self.before[(user / BLOCK) as usize];
         let before = (first..user).fold(before, |sum, other| sum + self.weight(other));
         self.items_before(before + self.weight(user)) - self.items_before(before)
@@ -217,7 +215,7 @@ mod tests {
             assert_eq!(counts.iter().sum::<u64>(), total, "{users} {media} {total}");
             assert!(counts.iter().all(|&n| n <= media), "{users} {media} {total}");
             let single = Activity::new(Key::new(42, "items"), users, media, total);
-            assert!((0..users).all(|u| single.items(u) == counts[u as usize]));
+            assert!((0..).zip(&counts).all(|(user, &items)| single.items(user) == items));
         }
     }
 
@@ -226,9 +224,9 @@ mod tests {
         // Targets for 100 items a user: median 30, 99th percentile 1,100, top 1 % own 21.6 %.
         let mut counts = activity(200_000, 10_000_000, 20_000_000);
         counts.sort_unstable();
-        let at = |share: f64| counts[(200_000.0 * share) as usize];
-        assert!((27..=33).contains(&at(0.5)), "median {}", at(0.5));
-        assert!((1000..=1200).contains(&at(0.99)), "p99 {}", at(0.99));
+        let at = |percent: usize| counts[2_000 * percent];
+        assert!((27..=33).contains(&at(50)), "median {}", at(50));
+        assert!((1000..=1200).contains(&at(99)), "p99 {}", at(99));
         let top: u64 = counts[198_000..].iter().sum();
         assert!((3_900_000..=4_800_000).contains(&top), "top 1 % {top}");
         let idle = counts.iter().filter(|&&n| n == 0).count();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::row::Tally;
+use super::copy::Copied;
 use super::unit::{Present, units};
 use super::work::{open, share_out, stoppable};
 use super::{
@@ -150,17 +150,18 @@ async fn analyze(run: &Run, target: &Target, spec: &Spec, tables: &[Present]) ->
     Ok(())
 }
 
-fn report(spec: &Spec, loaded: &[(Table, Tally)], load: Duration, phases: Vec<Phase>) -> Generated {
-    let mut sums: BTreeMap<Table, Tally> = BTreeMap::new();
-    for &(table, tally) in loaded {
-        *sums.entry(table).or_default() += tally;
+fn report(spec: &Spec, loaded: &[(Table, Copied)], load: Duration, phases: Vec<Phase>) -> Generated {
+    let mut sums: BTreeMap<Table, Copied> = BTreeMap::new();
+    for &(table, copied) in loaded {
+        *sums.entry(table).or_default() += copied;
     }
-    let rows: u64 = sums.values().map(|tally| tally.rows).sum();
-    let tables = sums.iter().map(|(table, tally)| TableLoad {
+    let rows: u64 = sums.values().map(|copied| copied.tally.rows).sum();
+    let tables = sums.iter().map(|(table, Copied { tally, took })| TableLoad {
         table: table.name().to_owned(),
         rows: tally.rows,
         bytes: tally.bytes,
         checksum: tally.checksum(),
+        busy_s: took.as_secs_f64(),
     });
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rows_per_s = rows as f64 / load.as_secs_f64();

@@ -4,6 +4,7 @@ mod columns;
 mod copy;
 mod deferred;
 pub mod dist;
+pub mod json;
 pub mod ledger;
 mod load;
 pub mod model;
@@ -46,7 +47,7 @@ pub struct Generated {
 }
 
 /// What one table got.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TableLoad {
     /// Qualified name.
     pub table: String,
@@ -56,6 +57,8 @@ pub struct TableLoad {
     pub bytes: u64,
     /// Independent of the order of rows; equal to what the server computes over the table.
     pub checksum: String,
+    /// Seconds that sessions spent on loading it, from beginning of transaction to commit, added up over sessions.
+    pub busy_s: f64,
 }
 
 /// A named stretch of a run.

@@ -1,11 +1,11 @@
 //! Randomness without state: a value is a pure function of (seed, data version, name, entity, draw).
 //!
 //! Nothing here may change what it computes: data sets would change under the same seed. Hence our own mixer
-//! (Stafford's variant 13, the finalizer of SplitMix64), permutations and elementary functions. `exp` and `ln` of the
+//! (Stafford's variant 13, the finalizer of `SplitMix64`), permutations and elementary functions. `exp` and `ln` of the
 //! platform's C library differ in the last bit from one library to the next; these use only operations that IEEE 754
 //! defines exactly.
 
-/// 2^64 over the golden ratio: the step of SplitMix64.
+/// 2^64 over the golden ratio: the step of `SplitMix64`.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 const fn mix(mut z: u64) -> u64 {
@@ -97,9 +97,9 @@ impl Draws {
 #[inline]
 #[must_use]
 pub fn share(whole: u64, fraction: u64) -> u64 {
-    #[expect(clippy::cast_possible_truncation, reason = "the high word of the product is below `whole`")]
-    let part = (u128::from(whole) * u128::from(fraction) >> 64) as u64;
-    part
+    // The high word of the product, which is below `whole`.
+    let product = u128::from(whole) * u128::from(fraction);
+    (product >> 64) as u64
 }
 
 /// `bits` as a number in [0, 1).

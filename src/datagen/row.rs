@@ -7,6 +7,7 @@
 
 use uuid::Uuid;
 
+use super::json::Json;
 use super::model::Micros;
 use crate::partition::hash::hash_bytes_extended;
 
@@ -310,9 +311,7 @@ impl Rows {
         self.sized(|out| {
             // Version of jsonb's wire format.
             out.push(1);
-            out.push(b'{');
-            write(&mut Json { out, last: "" });
-            out.push(b'}');
+            Json::object(out, write);
         });
     }
 }
@@ -322,68 +321,6 @@ impl Rows {
 fn field_len(rest: &[u8]) -> usize {
     let len = rest.first_chunk().map_or(-1, |len| i32::from_be_bytes(*len));
     usize::try_from(len).unwrap_or(0)
-}
-
-/// An object as PostgreSQL prints `jsonb`: shorter keys first, then by their bytes; a space behind colon and comma.
-/// Texts must stand in JSON as they are.
-#[derive(Debug)]
-pub struct Json<'a> {
-    out: &'a mut Vec<u8>,
-    last: &'static str,
-}
-
-impl Json<'_> {
-    #[inline]
-    fn key(&mut self, key: &'static str) {
-        debug_assert!((self.last.len(), self.last) < (key.len(), key), "{key} after {}", self.last);
-        if !self.last.is_empty() {
-            self.out.extend_from_slice(b", ");
-        }
-        self.last = key;
-        self.string(&[key]);
-        self.out.extend_from_slice(b": ");
-    }
-
-    #[inline]
-    fn string(&mut self, pieces: &[&str]) {
-        self.out.push(b'"');
-        for piece in pieces {
-            self.out.extend_from_slice(piece.as_bytes());
-        }
-        self.out.push(b'"');
-    }
-
-    /// A text in pieces.
-    #[inline]
-    pub fn text(&mut self, key: &'static str, pieces: &[&str]) {
-        self.key(key);
-        self.string(pieces);
-    }
-
-    /// A whole number.
-    pub fn number(&mut self, key: &'static str, value: u64) {
-        self.key(key);
-        self.out.extend_from_slice(value.to_string().as_bytes());
-    }
-
-    /// A boolean.
-    pub fn bool(&mut self, key: &'static str, value: bool) {
-        self.key(key);
-        self.out.extend_from_slice(if value { b"true" } else { b"false" });
-    }
-
-    /// A list of texts.
-    pub fn texts(&mut self, key: &'static str, values: &[&str]) {
-        self.key(key);
-        self.out.push(b'[');
-        for (i, value) in values.iter().enumerate() {
-            if i > 0 {
-                self.out.extend_from_slice(b", ");
-            }
-            self.string(&[value]);
-        }
-        self.out.push(b']');
-    }
 }
 
 #[cfg(test)]

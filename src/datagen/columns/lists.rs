@@ -2,8 +2,9 @@
 
 use super::{soon, write_text};
 use crate::datagen::dist::between;
+use crate::datagen::json::Json;
 use crate::datagen::model::{Kind, Model, NOW};
-use crate::datagen::row::{Json, Rows};
+use crate::datagen::row::Rows;
 use crate::datagen::table::Table;
 use crate::datagen::words::words;
 

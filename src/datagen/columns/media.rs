@@ -2,9 +2,10 @@
 
 use super::{soon, write_text};
 use crate::datagen::dist::between;
+use crate::datagen::json::Json;
 use crate::datagen::model::{Kind, Medium, Model, NOW};
 use crate::datagen::random::Draws;
-use crate::datagen::row::{Json, Rows};
+use crate::datagen::row::Rows;
 use crate::datagen::table::Table;
 use crate::datagen::words::words;
 
