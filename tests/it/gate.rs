@@ -42,14 +42,19 @@ fn reasons(output: &Output, stage: &str) -> String {
 fn assert_fails_for(output: &Output, out: &Path, stage: &str, words: &[&str]) {
     assert_eq!(output.status.code(), Some(1), "{}", text(output));
     let reasons = reasons(output, stage);
-    let junit = fs::read_to_string(out.join("junit.xml")).unwrap();
+    let junit = one_line(&fs::read_to_string(out.join("junit.xml")).unwrap());
     let report = command().arg("report").arg(out.join("run.json")).output().unwrap();
-    let screen = String::from_utf8_lossy(&report.stdout).into_owned();
+    let screen = one_line(&String::from_utf8_lossy(&report.stdout));
     for word in words {
         assert!(reasons.contains(word), "{word:?} is not in the reasons: {reasons}");
         assert!(junit.contains(word), "{word:?} is not in junit.xml: {junit}");
         assert!(screen.contains(word), "{word:?} is not on screen: {screen}");
     }
+}
+
+/// A sentence may be broken between any two of its words.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn out() -> TempDir {
