@@ -102,20 +102,14 @@ fn encode(model: &Model, unit: &Unit, chunks: &mpsc::Sender<(Bytes, u64)>) -> Ta
     rows.tally()
 }
 
-/// Says which relation could not be loaded, and what to do where the server's disk is full.
+/// Says which relation could not be loaded.
 fn explain(error: anyhow::Error, name: &str) -> anyhow::Error {
-    let error = match error.downcast::<tokio_postgres::Error>().map(PgError::from) {
-        Ok(error) => error,
+    let named = |error: PgError| anyhow::Error::new(error.doing(format!("load {name}")));
+    match error.downcast::<tokio_postgres::Error>() {
+        Ok(error) => named(error.into()),
         Err(error) => match error.downcast::<PgError>() {
-            Ok(error) => error,
-            Err(error) => return error.context(format!("load {name}")),
+            Ok(error) => named(error),
+            Err(error) => error.context(format!("load {name}")),
         },
-    };
-    let full = error.is_disk_full();
-    let error = anyhow::Error::new(error.doing(format!("load {name}")));
-    if full {
-        error.context("the server's disk is full: make room and run generate again, which begins anew")
-    } else {
-        error
     }
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::partition::map::live_leaves;
 use crate::pg::error::Doing as _;
 use crate::pg::ident::qualified;
-use crate::pg::{Session, Target};
+use crate::pg::{PgError, Session, Target};
 use crate::run::Run;
 
 const PROBE: &str = include_str!("sql/probe.sql");
@@ -35,12 +35,21 @@ pub async fn generate(run: &Run, target: &Target, spec: &Spec) -> anyhow::Result
     let session = open(target).await?;
     let lock = Session::connect(target, "generate-lock").await?;
     take_lock(run, &lock).await?;
-    let generated = stages(run, target, &session, spec).await;
+    let generated = stages(run, target, &session, spec).await.map_err(advise);
     if let Ok(session) = Arc::try_unwrap(session) {
         session.close().await;
     }
     lock.close().await;
     generated
+}
+
+/// A full disk is the one failure of the server that everybody meets: says what to do.
+fn advise(error: anyhow::Error) -> anyhow::Error {
+    if error.downcast_ref::<PgError>().is_some_and(PgError::is_disk_full) {
+        error.context("the server's disk is full: make room and run generate again, which begins anew")
+    } else {
+        error
+    }
 }
 
 async fn stages(run: &Run, target: &Target, session: &Session, spec: &Spec) -> anyhow::Result<Generated> {
