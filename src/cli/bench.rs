@@ -117,7 +117,8 @@ async fn measure(args: &RunArgs, cx: &Cx) -> Outcome {
     let scenarios = args.scenarios.read()?;
     let place = args.place.resolve().await?;
     let options = args.times.options(args.seed);
-    let measured = load::run(&cx.run, &place.target, &scenarios, &options).await?;
+    let measured = load::run(&cx.run, &place.target, &scenarios, &options).await;
+    let measured = place.end(measured)?;
     let recording = Recording::of(measured.bench);
     if let Some(path) = &args.record {
         report::write_whole(path, &serde_json::to_vec_pretty(&recording)?)?;

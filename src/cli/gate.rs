@@ -57,9 +57,13 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     let options = args.options()?;
+    if let Some(dir) = &args.out {
+        // A place that cannot be written to is better known before the work than after it.
+        std::fs::create_dir_all(dir).with_context(|| format!("make the directory {}", dir.display()))?;
+    }
     let place = args.place().await?;
-    let gated = gate::run(&cx.run, &place.target, &options).await;
-    drop(place.lease);
+    let mut gated = gate::run(&cx.run, &place.target, &options).await;
+    gated.ended = place.end(gated.ended);
     let written = match &args.out {
         Some(dir) => Some(write(&gated, dir)?),
         None => None,

@@ -76,8 +76,7 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     let spec = args.spec.spec()?;
     let place = args.place.resolve().await?;
     let generated = generate(&place.target, &spec, args.yes, cx).await;
-    drop(place.lease);
-    let generated = generated?;
+    let generated = place.end(generated)?;
     cx.out.result(&generated, text(&generated, &spec))?;
     Ok(Verdict::Pass)
 }
@@ -132,8 +131,7 @@ fn text(generated: &Generated, spec: &Spec) -> String {
 async fn verify(place: &PlaceArgs, cx: &Cx) -> Outcome {
     let place = place.resolve().await?;
     let verified = datagen::verify(&cx.run, &place.target).await;
-    drop(place.lease);
-    let verified = verified?;
+    let verified = place.end(verified)?;
     let lines: Vec<String> = verified.checks.iter().map(line).collect();
     cx.out.result(&verified, lines.join("\n"))?;
     Ok(verified.verdict())

@@ -114,7 +114,8 @@ async fn apply(args: &ApplyArgs, cx: &Cx) -> Outcome {
     let source = args.source.read()?;
     let place = args.place.resolve().await?;
     let options = Options { last: args.target, wait: args.wait, lock_timeout: args.lock_timeout };
-    let applied = migrate::apply(&place.target, &source, &options, &cx.run).await?;
+    let applied = migrate::apply(&place.target, &source, &options, &cx.run).await;
+    let applied = place.end(applied)?;
     cx.out.result(&applied, applied_text(&applied))?;
     Ok(Verdict::Pass)
 }

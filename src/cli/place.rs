@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use omtdb::pg::cluster::{self, Cluster, Lease};
 use omtdb::pg::error::Doing as _;
 use omtdb::pg::target::{self, ConfigFile, Secret, Surroundings};
-use omtdb::pg::{Programs, Session, Target};
+use omtdb::pg::{PgError, Programs, Session, Target};
 use omtdb::verdict::UsageError;
 use tokio_postgres::error::SqlState;
 
@@ -50,6 +50,32 @@ pub(crate) struct Place {
     pub(crate) lease: Option<Lease>,
 }
 
+impl Place {
+    /// Ends the lease. Where the connection to our server was lost, the failure says why that was: a disk that fills under
+    /// its log takes it down, and all that sessions see is a closed connection.
+    pub(crate) fn end<T>(self, outcome: anyhow::Result<T>) -> anyhow::Result<T> {
+        outcome.map_err(|error| match &self.lease {
+            Some(lease) if is_lost(&error) => explained(error, lease),
+            _ => error,
+        })
+    }
+}
+
+fn is_lost(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<PgError>().is_some_and(PgError::is_lost))
+}
+
+fn explained(error: anyhow::Error, lease: &Lease) -> anyhow::Error {
+    let Some(why) = lease.why_down() else { return error };
+    let dir = lease.cluster().dir();
+    let help = if why.contains("No space left on device") {
+        format!("; make room on the disk of {} and run again", dir.display())
+    } else {
+        String::new()
+    };
+    error.context(format!("the scratch server went down: {why}{help}"))
+}
+
 impl PlaceArgs {
     /// Resolves the target; makes and starts the scratch cluster where one is asked for.
     pub(crate) async fn resolve(&self) -> anyhow::Result<Place> {
@@ -64,9 +90,7 @@ impl PlaceArgs {
 
     /// A scratch cluster of this process alone, destroyed at the end.
     pub(crate) async fn throw_away(&self, purpose: &str) -> anyhow::Result<Place> {
-        let name = format!("{purpose}-{}", std::process::id());
-        let cluster = Cluster::make(&home()?, &name, &self.programs.find()?, &cluster::Options::default())?;
-        let lease = Lease::throw_away(cluster)?;
+        let lease = Lease::private(&home()?, purpose, &self.programs.find()?)?;
         make_database(lease.cluster()).await?;
         Ok(Place { target: lease.cluster().target(cluster::DATABASE), lease: Some(lease) })
     }

@@ -10,7 +10,7 @@ use omtdb::pg::Target;
 use serde_json::Value;
 
 use super::backup;
-use crate::harness::{Server, command, fresh_name, home, json, programs, text};
+use crate::harness::{Server, SmallDisk, command, fresh_name, home, json, programs, text};
 
 /// An `OMTDB_HOME` of one test alone, so that what is left in it is this test's.
 fn own_home() -> PathBuf {
@@ -220,29 +220,9 @@ async fn a_full_disk_is_named_before_anything_is_copied() {
     }
     let server = Server::start();
     let target = server.migrated().await;
-    let disk = SmallDisk::mount();
-    let output = drill(&server, &target, &disk.0, &[]);
+    let disk = SmallDisk::mount(32);
+    let output = drill(&server, &target, &disk.dir, &[]);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
     assert!(text(&output).contains("the drill needs about"), "{}", text(&output));
-    assert_nothing_left(&disk.0);
-}
-
-/// A disk of 32 MiB, mounted until the test ends.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount() -> Self {
-        let dir = own_home();
-        fs::create_dir_all(&dir).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=32m,mode=755", "tmpfs"]).arg(&dir);
-        assert!(mount.status().unwrap().success(), "root must be able to mount a small disk");
-        Self(dir)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg(&self.0).status());
-    }
+    assert_nothing_left(&disk.dir);
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -61,11 +61,13 @@ fn out() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// A directory with one scenario file in it.
-fn scenario(text: &str) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("mine.yaml"), text).unwrap();
-    dir
+/// A gate over one scenario, and where its reports are.
+fn gate_with(scenario: &str) -> (TempDir, Output) {
+    let (scenarios, out) = (out(), out());
+    fs::write(scenarios.path().join("mine.yaml"), scenario).unwrap();
+    let mut command = gate(out.path());
+    let output = command.args(["--scratch", "--json", "--scenarios"]).arg(scenarios.path()).output().unwrap();
+    (out, output)
 }
 
 #[test]
@@ -103,7 +105,7 @@ async fn a_dropped_index_fails_the_gate() {
 
 #[test]
 fn a_promise_of_one_leaf_that_is_not_kept_fails_the_gate() {
-    let scenarios = scenario(
+    let (out, output) = gate_with(
         "version: 1
 name: everybody
 description: Filters without the user and promises one leaf all the same.
@@ -118,19 +120,12 @@ mix: { by_status: 1 }
 load: { clients: 1, warmup: 1s, duration: 1s }
 ",
     );
-    let out = out();
-    let output = gate(out.path())
-        .args(["--scratch", "--json"])
-        .arg("--scenarios")
-        .arg(scenarios.path())
-        .output()
-        .unwrap();
     assert_fails_for(&output, out.path(), "explain", &["by_status", "16", "user_id"]);
 }
 
 #[test]
 fn an_impossible_objective_fails_the_gate() {
-    let scenarios = scenario(
+    let (out, output) = gate_with(
         "version: 1
 name: hurry
 description: Asks for an answer faster than any server gives one.
@@ -146,13 +141,6 @@ slo:
   - { op: library, p99: 1ms }
 ",
     );
-    let out = out();
-    let output = gate(out.path())
-        .args(["--scratch", "--json"])
-        .arg("--scenarios")
-        .arg(scenarios.path())
-        .output()
-        .unwrap();
     assert_fails_for(&output, out.path(), "bench", &["library", "p99"]);
 }
 
@@ -163,28 +151,46 @@ fn a_changed_row_in_the_restored_copy_fails_the_gate() {
     assert_fails_for(&output, out.path(), "drill", &["1 differ", "is changed"]);
 }
 
+/// A gate on a throw-away server in `home`, at the beginning of `stage`; and the lines that it says from then on.
+fn gate_at(stage: &str, home: &Path, out: &Path) -> (Child, impl Iterator<Item = String>) {
+    let mut gate = gate(out);
+    let gate = gate.arg("--scratch").env("OMTDB_HOME", home).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = gate.spawn().unwrap();
+    let begins = format!("{stage} …");
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line == begins), "{stage} was never reached");
+    (child, lines)
+}
+
 #[test]
 fn an_interrupt_in_any_stage_leaves_nothing_behind() {
     for stage in ["migrate", "verify", "generate", "explain", "bench", "audit", "drill"] {
-        let out = out();
-        let mut child = gate(out.path())
-            .arg("--scratch")
-            .env("OMTDB_HOME", home().join(format!("interrupt-{stage}")))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let begins = format!("{stage} …");
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        assert!(lines.any(|line| line == begins), "{stage} was never reached");
+        let (out, home) = (out(), home().join(format!("interrupt-{stage}")));
+        let (mut child, lines) = gate_at(stage, &home, out.path());
         kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
         let said: Vec<String> = lines.collect();
-        let code = child.wait().unwrap().code();
-        assert_eq!(code, Some(130), "{stage}: {said:?}");
-        assert_nothing_runs_in(&home().join(format!("interrupt-{stage}")));
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{stage}: {said:?}");
+        assert_nothing_runs_in(&home);
         let record = fs::read_to_string(out.path().join("run.json")).unwrap();
         assert!(record.contains("\"interrupted\": true"), "{stage}: {record}");
     }
+}
+
+#[test]
+fn what_a_killed_gate_left_is_cleared_away_by_the_next() {
+    let (out, home) = (out(), home().join("killed"));
+    let (mut child, _lines) = gate_at("bench", &home, out.path());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = || {
+        let names = fs::read_dir(home.join("clusters")).unwrap().flatten().map(|entry| entry.file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("gate-")).count()
+    };
+    assert_eq!(left(), 1, "a kill -9 leaves the cluster behind");
+    let output = gate(out.path()).arg("--scratch").env("OMTDB_HOME", &home).output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", text(&output));
+    assert_eq!(left(), 0);
+    assert_nothing_runs_in(&home);
 }
 
 /// No server's data directory begins with `prefix`, and nothing of a gate is left there.

@@ -17,7 +17,7 @@ use omtdb::schema::Drift;
 use omtdb::verdict::Interrupted;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{LOADED, Server, command, fresh_name, json, omtdb, spec, text};
+use crate::harness::{LOADED, Server, SmallDisk, command, fresh_name, json, omtdb, programs, spec, text};
 
 const NOTHING: [&str; 0] = [];
 
@@ -350,4 +350,40 @@ async fn progress_counts_every_row() {
     let rows: u64 = generated.tables.iter().map(|load| load.rows).sum();
     assert_eq!(advanced.load(Ordering::Relaxed), rows);
     assert_eq!(began.lock().unwrap().values().sum::<u64>(), rows);
+}
+
+#[test]
+fn a_full_disk_is_named_and_does_no_harm() {
+    if programs().run_as().is_none() {
+        // Only root can mount a small disk.
+        return;
+    }
+    let disk = SmallDisk::mount(500);
+    let omtdb = |args: &[&str]| {
+        command().args(args).arg("--scratch=full").env("OMTDB_HOME", &disk.dir).output().unwrap()
+    };
+    let sound = |args: &[&str]| {
+        let output = omtdb(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output));
+    };
+    sound(&["migrate", "apply"]);
+    // Room for little: a relation cannot grow, or the log cannot, which takes the server down.
+    for mib in [20, 40, 60] {
+        let ballast = disk.leave(mib);
+        let output = omtdb(&["generate", "--profile", "ci"]);
+        assert_eq!(output.status.code(), Some(4), "{mib} MiB: {}", text(&output));
+        for said in ["No space left on device", "make room"] {
+            assert!(text(&output).contains(said), "{mib} MiB: {}", text(&output));
+        }
+        drop(ballast);
+        sound(&["generate", "--profile", "smoke"]);
+        sound(&["migrate", "verify"]);
+        sound(&["generate", "verify"]);
+    }
+    let output = command()
+        .args(["cluster", "destroy", "full", "--yes"])
+        .env("OMTDB_HOME", &disk.dir)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }

@@ -139,3 +139,39 @@ pub(crate) fn text(output: &Output) -> String {
         String::from_utf8_lossy(&output.stderr)
     )
 }
+
+/// A disk of few MiB, mounted until the test ends. Only root can have one.
+pub(crate) struct SmallDisk {
+    pub(crate) dir: PathBuf,
+}
+
+impl SmallDisk {
+    pub(crate) fn mount(mib: u32) -> Self {
+        let dir = home().join(fresh_name("disk"));
+        std::fs::create_dir_all(&dir).unwrap();
+        let disk = Self { dir };
+        disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={mib}m,mode=755"), "tmpfs"]);
+        disk
+    }
+
+    /// Fills it but for the last few MiB, until the returned file is dropped.
+    pub(crate) fn leave(&self, mib: u64) -> tempfile::NamedTempFile {
+        let disk = nix::sys::statvfs::statvfs(&self.dir).unwrap();
+        let free = disk.blocks_available() * disk.fragment_size();
+        let mut ballast = tempfile::NamedTempFile::new_in(&self.dir).unwrap();
+        let zeros = std::io::Read::take(std::io::repeat(0), free.saturating_sub(mib << 20));
+        std::io::copy(&mut { zeros }, &mut ballast).unwrap();
+        ballast
+    }
+
+    fn run(&self, program: &str, args: &[&str]) {
+        let status = std::process::Command::new(program).args(args).arg(&self.dir).status().unwrap();
+        assert!(status.success(), "root must be able to mount a small disk");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(std::process::Command::new("umount").arg(&self.dir).status());
+    }
+}

@@ -7,6 +7,7 @@
 mod error;
 mod lease;
 mod mark;
+mod owner;
 mod server;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub use error::ClusterError;
 use error::Result;
 pub(crate) use error::file;
-pub use lease::{AtEnd, Lease};
+pub use lease::Lease;
 pub use mark::Mark;
 pub(crate) use server::{make_home, make_private_dir, write_owned};
 
