@@ -116,9 +116,11 @@ fn include_settings(cluster: &Cluster) -> Result<()> {
 /// How often to try again while processes of a server that was shot down still hold its shared memory.
 const TRIES: u32 = 50;
 const BETWEEN_TRIES: Duration = Duration::from_millis(200);
+/// How often to look whether a server has made up its mind: ten minutes long.
+const DECISIONS: u32 = 3_000;
 
 pub(super) fn start(cluster: &Cluster) -> Result<bool> {
-    if running_pid(&cluster.data_dir()).is_some() {
+    if settled(cluster)? {
         return Ok(false);
     }
     remove_stale_locks(cluster)?;
@@ -138,6 +140,25 @@ pub(super) fn start(cluster: &Cluster) -> Result<bool> {
         std::thread::sleep(BETWEEN_TRIES);
     }
     Err(ClusterError::DoesNotStart { name: cluster.name().to_owned(), log: said })
+}
+
+/// Whether a server runs, once it has made up its mind: one that went down by itself (a full disk) may be recovering, or
+/// recovering in vain and about to end.
+fn settled(cluster: &Cluster) -> Result<bool> {
+    for _ in 0..DECISIONS {
+        if running_pid(&cluster.data_dir()).is_none() {
+            return Ok(false);
+        }
+        let mut command = cluster.programs().command("pg_isready");
+        command.arg("--host").arg(cluster.socket_dir()).args(["--quiet", "--port", &PORT.to_string()]);
+        // Exit code 1: it is there, but rejects connections for the time being.
+        let status = file("run", Path::new("pg_isready"), command.stdin(Stdio::null()).status())?;
+        if status.code() != Some(1) {
+            return Ok(true);
+        }
+        std::thread::sleep(BETWEEN_TRIES);
+    }
+    Ok(true)
 }
 
 fn try_start(cluster: &Cluster) -> Result<bool> {
