@@ -3,8 +3,9 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use omtdb::datagen::order::{Member, walk};
 use omtdb::datagen::row::Rows;
-use omtdb::datagen::{Model, Profile, Table};
+use omtdb::datagen::{Layout, Model, Profile, Shape, Table};
 use omtdb::partition::hash::{hash_bytes_extended, row_hash};
 
 fn hashes(criterion: &mut Criterion) {
@@ -21,22 +22,37 @@ fn hashes(criterion: &mut Criterion) {
 
 /// Encodes rows until the buffer is full, again and again, into nothing.
 fn rows(criterion: &mut Criterion) {
-    let model = Model::new(42, Profile::Ci.sizes());
-    let items: Vec<u64> = model.items_of_users().take(500).collect();
+    let model = Model::new(42, Profile::Ci.sizes(), &Shape::default());
+    let members: Vec<Member> = (0..)
+        .zip(model.items_of_users().take(500))
+        .filter(|&(_, items)| items > 0)
+        .map(|(user, items)| Member { user, items: u32::try_from(items).unwrap_or(u32::MAX) })
+        .collect();
+    let items = members.iter().map(|member| u64::from(member.items)).sum();
     let mut group = criterion.benchmark_group("encode");
-    let mut rows = Rows::new(Table::UserMedia.columns());
-    group.throughput(Throughput::Elements(items.iter().sum()));
-    group.bench_function("interaction.user_media", |bencher| {
-        bencher.iter(|| {
-            for (user, &items) in (0..).zip(&items) {
-                Table::write_items(&model, user, items, &mut rows);
-                if rows.len() > 1 << 19 {
-                    let full = rows.take(Vec::new());
-                    drop(rows.take(black_box(full)));
-                }
-            }
+    group.throughput(Throughput::Elements(items));
+    for layout in [Layout::Arrival, Layout::Clustered] {
+        group.bench_function(format!("choose media, {layout}"), |bencher| {
+            bencher.iter(|| {
+                walk(&model, members.clone(), layout, |user, pick| {
+                    black_box((user, pick));
+                    true
+                });
+            });
         });
-    });
+        let mut rows = Rows::new(Table::UserMedia.columns());
+        group.bench_function(format!("interaction.user_media, {layout}"), |bencher| {
+            bencher.iter(|| {
+                walk(&model, members.clone(), layout, |user, pick| {
+                    Table::write_item(&model, user, pick, &mut rows);
+                    if rows.len() > 1 << 19 {
+                        rows.clear();
+                    }
+                    true
+                });
+            });
+        });
+    }
     for table in [Table::Media, Table::Users, Table::ListItems, Table::LoginEvents] {
         let mut rows = Rows::new(table.columns());
         (0..500).for_each(|index| table.write(&model, index, &mut rows));

@@ -33,6 +33,13 @@ pub enum Event {
         /// Units done since the last event.
         by: u64,
     },
+    /// What is to be said beside the counter, until the next time.
+    Said {
+        /// The name it began with.
+        task: Arc<str>,
+        /// A few words.
+        text: String,
+    },
     /// The work is over, successfully or not.
     Ended {
         /// The name it began with.
@@ -92,6 +99,11 @@ impl Task {
     /// Reports `by` more units done.
     pub fn advance(&self, by: u64) {
         (self.run.listener)(Event::Advanced { task: Arc::clone(&self.task), by });
+    }
+
+    /// Shows `text` beside the counter.
+    pub fn say(&self, text: String) {
+        (self.run.listener)(Event::Said { task: Arc::clone(&self.task), text });
     }
 }
 

@@ -40,6 +40,7 @@ impl Verdict {
 /// The caller asked for something that cannot be done as asked: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
+#[cfg_attr(test, derive(PartialEq))]
 pub struct UsageError(pub String);
 
 /// The user interrupted the command, which has cleaned up: exit code 130.

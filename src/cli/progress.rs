@@ -45,6 +45,11 @@ impl Bars {
                     bar.inc(by);
                 }
             }
+            Event::Said { task, text } => {
+                if let Some(bar) = self.bars.get(&*task) {
+                    bar.set_message(format!("{task}: {text}"));
+                }
+            }
             Event::Ended { task } => {
                 if let Some(bar) = self.bars.remove(&*task) {
                     bar.finish_and_clear();

@@ -1,25 +1,19 @@
 //! One unit into the database: encoded on a thread of its own while the session sends.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::SinkExt as _;
-use tokio::sync::mpsc;
 
-use super::row::{HEADER, Rows, TRAILER, Tally};
+use super::encode::Chunks;
+use super::meter::Meter;
+use super::row::{HEADER, TRAILER, Tally};
 use super::unit::Unit;
 use super::{Model, Table, ledger};
 use crate::pg::ident::quoted;
 use crate::pg::{PgError, Session};
 use crate::run::Run;
-
-/// Bytes sent at a time. Below 256 KiB messages begin to cost; above 1 MiB nothing is gained and caches are lost.
-const CHUNK: usize = 512 << 10;
-/// Chunks that wait while one is sent: encoding and sending seldom take the same time.
-const AHEAD: usize = 4;
 
 /// What one unit came to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,71 +29,58 @@ impl std::ops::AddAssign for Copied {
     }
 }
 
-/// Fills one relation in one transaction that also enters it in the ledger: both are there or neither.
+/// Fills one relation in one transaction that also enters it in the ledger: both are there or neither. Where another run
+/// has meanwhile done so, nothing is done again.
 pub(super) async fn load(
     session: &Session,
     model: Arc<Model>,
     unit: Unit,
     run: &Run,
+    meter: &Meter,
 ) -> anyhow::Result<(Table, Copied)> {
     let name = unit.name.clone();
     let (table, began) = (unit.table, Instant::now());
-    let loaded = copy(session, model, unit, run).await;
+    let loaded = copy(session, model, unit, run, meter).await;
     let tally = loaded.map_err(|error| explain(error, &name))?;
     Ok((table, Copied { tally, took: began.elapsed() }))
 }
 
-async fn copy(session: &Session, model: Arc<Model>, unit: Unit, run: &Run) -> anyhow::Result<Tally> {
+async fn copy(
+    session: &Session,
+    model: Arc<Model>,
+    unit: Unit,
+    run: &Run,
+    meter: &Meter,
+) -> anyhow::Result<Tally> {
     let (table, relation, rows) = (unit.table, unit.relation.clone(), unit.rows);
     let name = unit.name.clone();
     let task = run.task(&format!("load {name}"), Some(rows), "rows");
     // Rows may be written frozen into a table that was truncated in the same transaction.
-    session.batch_execute(&format!("BEGIN; TRUNCATE {relation}")).await?;
+    session.batch_execute(&format!("BEGIN; LOCK TABLE {relation} IN ACCESS EXCLUSIVE MODE")).await?;
+    if let Some(entry) = ledger::entry(session, &name).await? {
+        session.batch_execute("ROLLBACK").await?;
+        return Ok(entry.tally);
+    }
+    session.batch_execute(&format!("TRUNCATE {relation}")).await?;
     let columns: Vec<String> = table.columns().iter().map(|column| quoted(column.name)).collect();
     let freeze = if unit.freeze { ", FREEZE" } else { "" };
     let sql = format!("COPY {relation} ({}) FROM STDIN (FORMAT binary{freeze})", columns.join(", "));
     let sink = session.copy_in(&sql).await?;
     futures_util::pin_mut!(sink);
-    let (sender, mut chunks) = mpsc::channel(AHEAD);
-    let encoder = tokio::task::spawn_blocking(move || encode(&model, &unit, &sender));
     sink.feed(Bytes::from_static(HEADER)).await?;
-    while let Some((chunk, rows)) = chunks.recv().await {
-        sink.send(chunk).await?;
+    let mut chunks = Chunks::of(model, unit);
+    while let Some((chunk, rows)) = chunks.next().await {
         task.advance(rows);
+        meter.add(rows, chunk.len() as u64);
+        sink.send(chunk).await?;
     }
-    let tally = encoder.await.context("encode rows")?;
+    let tally = chunks.end().await?;
     sink.feed(Bytes::from_static(TRAILER)).await?;
     let stored = sink.finish().await?;
     anyhow::ensure!(stored == rows && tally.rows == rows, "{rows} rows were to be stored, {stored} were");
     ledger::record(session, &name, table, tally).await?;
     session.batch_execute("COMMIT").await?;
     Ok(tally)
-}
-
-/// Encodes a unit into chunks until it is done or nobody takes them any more. A chunk is used again once it is sent.
-fn encode(model: &Model, unit: &Unit, chunks: &mpsc::Sender<(Bytes, u64)>) -> Tally {
-    let mut rows = Rows::new(unit.table.columns());
-    let mut sent = VecDeque::new();
-    let mut before = 0;
-    let mut send = |rows: &mut Rows| {
-        let empty = match sent.pop_front().map(Bytes::try_into_mut) {
-            Some(Ok(chunk)) => Vec::from(chunk),
-            // Still under way: it comes back when it is let go.
-            Some(Err(_)) | None => Vec::with_capacity(CHUNK + CHUNK / 4),
-        };
-        let chunk = Bytes::from(rows.take(empty));
-        let count = rows.tally().rows - before;
-        before = rows.tally().rows;
-        if sent.len() < AHEAD + 2 {
-            sent.push_back(chunk.clone());
-        }
-        chunks.blocking_send((chunk, count)).is_ok()
-    };
-    unit.write(model, &mut rows, CHUNK, &mut send);
-    if !rows.is_empty() {
-        send(&mut rows);
-    }
-    rows.tally()
 }
 
 /// Says which relation could not be loaded.

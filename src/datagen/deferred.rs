@@ -5,6 +5,7 @@
 //! is then made on the parent adopts the equal ones of the leaves instead of building them. This holds for indexes, keys
 //! and, where they are validated, foreign keys (`tryAttachPartitionForeignKey`).
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ const LEAVES: &str = include_str!("sql/table_leaves.sql");
 const DEFER: &str = "INSERT INTO omtdb.deferred (kind, schema_name, table_name, name, body)
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (schema_name, table_name, name) DO NOTHING";
 const DEFERRED: &str = "SELECT id, kind, schema_name, table_name, name, body FROM omtdb.deferred ORDER BY id";
-const BUILT: &str = "SELECT kind, schema_name, leaf_name AS table_name, name FROM omtdb.built";
+const BUILT: &str = "SELECT definition, kind, schema_name, leaf_name AS table_name, name FROM omtdb.built";
 
 /// What is defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,15 +100,32 @@ impl Definition {
         }
     }
 
+    /// The table it belongs to.
+    fn place(&self) -> Leaf {
+        Leaf { schema: self.schema.clone(), name: self.table.clone() }
+    }
+
     fn says(&self) -> String {
         format!("make {} {} of {}.{}", self.kind.name(), self.name, self.schema, self.table)
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Leaf {
     schema: String,
     name: String,
+}
+
+/// Parts on leaves that were made: the definition's number, and the leaf.
+type Built = HashSet<(i64, Leaf)>;
+
+async fn built(session: &Session) -> Result<Built> {
+    let rows = session.query(BUILT, &[]).await.doing(|| "read the ledger".to_owned())?;
+    let part = |row: &Row| {
+        let leaf = Leaf { schema: row.try_get("schema_name")?, name: row.try_get("table_name")? };
+        Ok((row.try_get("definition")?, leaf))
+    };
+    rows.iter().map(part).collect()
 }
 
 /// Drops keys, indexes and foreign keys of the tables `oids` and records them, within the caller's transaction. What an
@@ -126,7 +144,7 @@ pub(super) async fn take_off(session: &Session, oids: &[u32]) -> Result<()> {
     Ok(())
 }
 
-/// A part on a leaf is recorded when it is made and forgotten when its parent adopts it.
+/// A part on a leaf is recorded when it is made and forgotten in the transaction in which its parent adopts it.
 async fn drop_leftovers(session: &Session) -> Result<()> {
     for row in session.query(BUILT, &[]).await.doing(|| "read the ledger".to_owned())? {
         let (schema, table, name): (String, String, String) =
@@ -192,7 +210,7 @@ fn jobs(pending: &[Pending]) -> Vec<Job> {
     pending.iter().flat_map(parts).collect()
 }
 
-/// Makes keys and indexes again.
+/// Makes keys and indexes again; those that a run made before it was cut short are left as they are.
 pub(super) async fn put_on_indexes(
     run: &Run,
     target: &Target,
@@ -200,7 +218,13 @@ pub(super) async fn put_on_indexes(
     sessions: NonZeroUsize,
 ) -> anyhow::Result<()> {
     let pending = pending(session, |kind| kind != Kind::ForeignKey).await?;
+    let built = built(session).await?;
     let jobs = jobs(&pending);
+    let is_missing = |(definition, leaf): &Job| match leaf {
+        Some(leaf) => !built.contains(&(definition.id, leaf.clone())),
+        None => true,
+    };
+    let jobs: Vec<Job> = jobs.into_iter().filter(is_missing).collect();
     let task = Arc::new(run.task("keys and indexes", Some(jobs.len() as u64), "indexes"));
     share_out(run, target, sessions, jobs, move |session, (definition, leaf): Job, _| {
         let task = Arc::clone(&task);
@@ -226,19 +250,14 @@ pub(super) async fn put_on_foreign_keys(
     sessions: NonZeroUsize,
 ) -> anyhow::Result<()> {
     let pending = pending(session, |kind| kind == Kind::ForeignKey).await?;
+    let built = built(session).await?;
     let jobs = jobs(&pending);
     for (definition, leaf) in &jobs {
         run.check()?;
-        stoppable(run, session, async {
-            match leaf {
-                Some(leaf) => Ok(build_on(session, definition, leaf).await?),
-                None => {
-                    let make = format!("{} NOT VALID", definition.make());
-                    Ok(session.batch_execute(&make).await.doing(|| definition.says())?)
-                }
-            }
-        })
-        .await?;
+        let place = leaf.clone().unwrap_or_else(|| definition.place());
+        if !built.contains(&(definition.id, place.clone())) {
+            stoppable(run, session, async { Ok(build_on(session, definition, &place).await?) }).await?;
+        }
     }
     let task = Arc::new(run.task("foreign keys", Some(jobs.len() as u64), "foreign keys"));
     share_out(run, target, sessions, jobs, move |session, (definition, leaf): Job, _| {
@@ -259,8 +278,6 @@ async fn adopt(run: &Run, session: &Session, pending: &[Pending]) -> anyhow::Res
         run.check()?;
         stoppable(run, session, async { Ok(finish(session, definition).await?) }).await?;
     }
-    // A parent has adopted every part that there is.
-    session.batch_execute("DELETE FROM omtdb.built").await.doing(|| "close the ledger".to_owned())?;
     Ok(())
 }
 
@@ -282,7 +299,8 @@ async fn validate(session: &Session, definition: &Definition, leaf: Option<&Leaf
 }
 
 fn forget(definition: &Definition) -> String {
-    format!("DELETE FROM omtdb.deferred WHERE id = {}", definition.id)
+    let id = definition.id;
+    format!("DELETE FROM omtdb.deferred WHERE id = {id}; DELETE FROM omtdb.built WHERE definition = {id}")
 }
 
 /// Makes a definition's part on `leaf` and records what it is called.
@@ -299,7 +317,8 @@ async fn build_on(session: &Session, definition: &Definition, leaf: &Leaf) -> Re
         ),
     };
     let [kind, schema, leaf_name] = [kind.name(), &leaf.schema, &leaf.name].map(literal);
-    let record = format!("INSERT INTO omtdb.built VALUES ({kind}, {schema}, {leaf_name}, {name})");
+    let id = definition.id;
+    let record = format!("INSERT INTO omtdb.built VALUES ({id}, {kind}, {schema}, {leaf_name}, {name})");
     let sql = format!("{}; {record}", definition.make_on(leaf));
     in_transaction(session, &sql).await.doing(|| format!("{} on {}", definition.says(), leaf.name))
 }

@@ -1,13 +1,9 @@
-//! Who has how many items, and which: the two skewed distributions of the data set.
+//! Who has how many items, and small conversions of shares.
 
-use super::random::{Key, exp, ln, normal_quantile, share, unit};
+use super::float::{exp, normal_quantile};
+use super::random::{Key, share};
+use super::shape::{Knob, Shape};
 
-/// Spread of the lognormal number of items of a user. `MovieLens` Latest, which does not leave small users out, has 1.540.
-const SIGMA: f64 = 1.54;
-/// Share of users without any item, of 65536.
-const IDLE: u64 = 1311;
-/// No user has more items than about this many.
-const MOST_ITEMS: f64 = 20_000.0;
 /// Users between two stored prefix sums.
 const BLOCK: u64 = 256;
 
@@ -19,6 +15,9 @@ const BLOCK: u64 = 256;
 pub struct Activity {
     key: Key,
     total: u64,
+    sigma: f64,
+    /// Users without items, of 65536.
+    idle: u64,
     heaviest: f64,
     even: bool,
     /// Weights of all users before each block, and of all users at the end.
@@ -29,11 +28,13 @@ impl Activity {
     /// `total` items over `users` users, none of whom can have more than `media`.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "the heaviest weight need not be exact")]
-    pub fn new(key: Key, users: u64, media: u64, total: u64) -> Self {
+    pub fn new(key: Key, users: u64, media: u64, total: u64, shape: &Shape) -> Self {
+        let sigma = shape.get(Knob::ItemsSigma);
         let mean = total as f64 / users.max(1) as f64;
-        let most = MOST_ITEMS.min(media as f64 / 4.0);
-        let heaviest = most / mean.max(1e-9) * exp(SIGMA * SIGMA / 2.0);
-        let mut activity = Self { key, total, heaviest, even: false, before: Vec::new() };
+        let most = shape.get(Knob::ItemsMost).min(media as f64 / 4.0);
+        let heaviest = most / mean.max(1e-9) * exp(sigma * sigma / 2.0);
+        let idle = parts(shape.get(Knob::ItemsIdle));
+        let mut activity = Self { key, total, sigma, idle, heaviest, even: false, before: Vec::new() };
         activity.sum_up(users);
         // Small numbers of users stray from the mean. Where a heavy user could need more media than there are, there is
         // no room for a skew: all get the same.
@@ -70,11 +71,11 @@ impl Activity {
             return 1;
         }
         let mut draws = self.key.of(user);
-        if draws.chance(IDLE) {
+        if draws.chance(self.idle) {
             return 0;
         }
         let z = normal_quantile(draws.unit() + f64::EPSILON / 4.0);
-        self.weight_of(exp(SIGMA * z))
+        self.weight_of(exp(self.sigma * z))
     }
 
     #[expect(
@@ -116,72 +117,18 @@ impl Activity {
     }
 }
 
-/// How often a medium is chosen, by rank: Zipf and Mandelbrot's law `(rank + q)^-s`, s = 1 + 1/m, in its integral form.
-///
-/// The head is flat as in published lists of the most popular titles (the first is 1.7 times the twentieth), and the
-/// inverse needs `m` multiplications and a division.
-#[derive(Debug, Clone, Copy)]
-pub struct Popularity {
-    media: u64,
-    power: u32,
-    offset: f64,
-    top: f64,
-    span: f64,
+/// A share as parts of 65536, as [`super::random::Draws::chance`] takes it.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 65536")]
+pub fn parts(share: f64) -> u64 {
+    (share.clamp(0.0, 1.0) * 65_536.0 + 0.5) as u64
 }
 
-impl Popularity {
-    /// The popularity of `media` media.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "ranks are far below 2^53")]
-    pub fn new(media: u64) -> Self {
-        // Longer catalogues fall off more slowly: s = 1.2 up to 20 million, else 1.167.
-        let power = if media <= 20_000_000 { 5 } else { 6 };
-        let offset = 34.5;
-        let root = |x: f64| exp(-ln(x) / f64::from(power));
-        let top = root(offset);
-        Self { media, power, offset, top, span: top - root(media as f64 + offset) }
-    }
-
-    /// Rank, from 0, at the point `at` in [0, 1) of the cumulative distribution.
-    #[inline]
-    #[must_use]
-    pub fn rank(&self, at: f64) -> u64 {
-        let root = self.top - at * self.span;
-        let power = (1..self.power).fold(root, |product, _| product * root);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a rank; negatives become 0"
-        )]
-        let rank = (1.0 / power - self.offset) as u64;
-        rank.min(self.media - 1)
-    }
-
-    /// Share of all choices that fall on ranks below `rank`.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "ranks are far below 2^53")]
-    pub fn share_below(&self, rank: u64) -> f64 {
-        let root = exp(-ln(rank as f64 + self.offset) / f64::from(self.power));
-        (self.top - root) / self.span
-    }
-
-    /// `n` different ranks in ascending order, for the owner of `key`; `n` is at most the number of media.
-    ///
-    /// Systematic sampling with probability proportional to popularity: one draw from each of `n` equal strata of the
-    /// cumulative distribution, and a step further where it was taken.
-    pub fn ranks(&self, key: Key, n: u64) -> impl Iterator<Item = u64> + '_ {
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        let width = 1.0 / n as f64;
-        let mut next = 0;
-        (0..n).map(move |stratum| {
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-            let at = (stratum as f64 + unit(key.of(stratum).bits())) * width;
-            // Leave room for those still to come.
-            let rank = self.rank(at).max(next).min(self.media - n + stratum);
-            next = rank + 1;
-            rank
-        })
-    }
+/// A share in [0, 1] as a fraction of 2^64.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+pub fn fraction(share: f64) -> u64 {
+    (share * 18_446_744_073_709_551_616.0) as u64
 }
 
 /// A moment between `from` and `to`: at `fraction / 2^64` of the way.
@@ -203,7 +150,8 @@ mod tests {
     use super::*;
 
     fn activity(users: u64, media: u64, total: u64) -> Vec<u64> {
-        Activity::new(Key::new(42, "items"), users, media, total).all(users).collect()
+        let key = Key::new(42, "items");
+        Activity::new(key, users, media, total, &Shape::default()).all(users).collect()
     }
 
     #[test]
@@ -214,7 +162,7 @@ mod tests {
             let counts = activity(users, media, total);
             assert_eq!(counts.iter().sum::<u64>(), total, "{users} {media} {total}");
             assert!(counts.iter().all(|&n| n <= media), "{users} {media} {total}");
-            let single = Activity::new(Key::new(42, "items"), users, media, total);
+            let single = Activity::new(Key::new(42, "items"), users, media, total, &Shape::default());
             assert!((0..).zip(&counts).all(|(user, &items)| single.items(user) == items));
         }
     }
@@ -231,37 +179,5 @@ mod tests {
         assert!((3_900_000..=4_800_000).contains(&top), "top 1 % {top}");
         let idle = counts.iter().filter(|&&n| n == 0).count();
         assert!((3_500..=6_500).contains(&idle), "without items {idle}");
-    }
-
-    #[test]
-    fn popularity_inverts_its_shares() {
-        for media in [1, 10, 5_000, 10_000_000, 50_000_000] {
-            let popularity = Popularity::new(media);
-            assert!((popularity.share_below(media) - 1.0).abs() < 1e-9);
-            for rank in [0, 1, 19, 1000, media - 1].into_iter().filter(|&rank| rank < media) {
-                let middle = f64::midpoint(popularity.share_below(rank), popularity.share_below(rank + 1));
-                assert_eq!(popularity.rank(middle), rank, "{media}");
-            }
-            assert_eq!((popularity.rank(0.0), popularity.rank(1.0 - f64::EPSILON)), (0, media - 1));
-        }
-    }
-
-    #[test]
-    fn popularity_is_calibrated() {
-        // s 1.2, q 34 over 10 M: the first title has 0.62 % of the rows and 1.68 times those of the twentieth.
-        let popularity = Popularity::new(10_000_000);
-        let share = |rank| popularity.share_below(rank + 1) - popularity.share_below(rank);
-        assert!((share(0) - 0.0062).abs() < 0.0002, "{}", share(0));
-        assert!((share(0) / share(19) - 1.68).abs() < 0.02, "{}", share(0) / share(19));
-    }
-
-    #[test]
-    fn ranks_ascend_and_fit() {
-        for (media, n) in [(1, 1), (10, 10), (5000, 0), (5000, 1250), (5000, 4999), (10_000_000, 20_000)] {
-            let popularity = Popularity::new(media);
-            let ranks: Vec<u64> = popularity.ranks(Key::new(1, "ranks").within(3), n).collect();
-            assert_eq!(ranks.len() as u64, n);
-            assert!(ranks.is_sorted_by(|a, b| a < b) && ranks.iter().all(|&r| r < media), "{media} {n}");
-        }
     }
 }

@@ -1,29 +1,30 @@
 //! What is known about the data in the tables, kept in the database itself (schema `omtdb`): a leaf's entry is written in
 //! the transaction that loads it, so the two are there together or not at all, whoever is killed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::row::Tally;
-use super::{DATA_VERSION, Model, Sizes, Table};
+use super::{DATA_VERSION, Layout, Model, Shape, Sizes, Spec, Table};
 use crate::pg::error::{Doing as _, Result};
 use crate::pg::{PgError, Session};
 use crate::verdict::UsageError;
 
 const LEDGER: &str = include_str!("sql/ledger.sql");
-const BEGIN: &str = "INSERT INTO omtdb.data_set (seed, data_version, users, media, user_media)
-    VALUES ($1::text::numeric, $2, $3, $4, $5)";
+const BEGIN: &str =
+    "INSERT INTO omtdb.data_set (seed, data_version, users, media, user_media, shape, layout, shards)
+    VALUES ($1::text::numeric, $2, $3, $4, $5, $6, $7, $8)";
 const RECORD: &str = "INSERT INTO omtdb.loaded (relation, table_name, rows, bytes, checksum)
     VALUES ($1, $2, $3, $4, $5::text::numeric)";
-const DATA_SET: &str = "SELECT seed::text AS seed, data_version, users, media, user_media, complete, written_to FROM omtdb.data_set";
+const DATA_SET: &str = "SELECT seed::text AS seed, data_version, users, media, user_media, shape, layout, shards, complete, written_to
+    FROM omtdb.data_set";
 const WRITTEN_TO: &str = "UPDATE omtdb.data_set SET written_to = TRUE WHERE NOT written_to";
-const TOTALS: &str =
-    "SELECT table_name, pg_catalog.sum(rows)::int8 AS rows, pg_catalog.sum(bytes)::int8 AS bytes,
-    pg_catalog.sum(checksum)::text AS checksum FROM omtdb.loaded GROUP BY table_name";
+const ENTRIES: &str = "SELECT relation, table_name, rows, bytes, checksum::text AS checksum FROM omtdb.loaded ORDER BY relation";
 
 /// Which data set was loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DataSet {
     /// Its seed.
     pub seed: u64,
@@ -31,19 +32,52 @@ pub struct DataSet {
     pub data_version: u32,
     /// Its sizes.
     pub sizes: Sizes,
+    /// Its shape.
+    pub shape: Shape,
+    /// In which order the rows of a leaf lie.
+    pub layout: Layout,
+    /// How many runs share its loading.
+    pub shards: u32,
     /// Whether everything is there: rows, keys, indexes, foreign keys, statistics.
     pub complete: bool,
     /// Whether a load test has written to it since: what an application does to the rows is not the generator's any more.
     pub written_to: bool,
 }
 
-/// What was loaded into one table, over all of its leaves.
+impl DataSet {
+    /// Its values.
+    #[must_use]
+    pub fn model(&self) -> Model {
+        Model::new(self.seed, self.sizes, &self.shape)
+    }
+
+    /// Whether it is what `spec` asks for, in this version.
+    #[must_use]
+    pub fn is(&self, spec: &Spec) -> bool {
+        (self.seed, self.data_version, self.sizes) == (spec.seed, DATA_VERSION, spec.sizes)
+            && (self.shape, self.layout) == (spec.shape, spec.layout)
+    }
+}
+
+/// What was loaded into one relation: a table, or a leaf of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Qualified name.
+    pub relation: String,
+    /// Qualified name of the table.
     pub table: String,
     /// Rows, bytes, checksum.
     pub tally: Tally,
+}
+
+/// Entries added up by table.
+#[must_use]
+pub fn by_table(entries: &[Entry]) -> BTreeMap<&str, Tally> {
+    let mut tables: BTreeMap<&str, Tally> = BTreeMap::new();
+    for entry in entries {
+        *tables.entry(&entry.table).or_default() += entry.tally;
+    }
+    tables
 }
 
 /// Makes the ledger where there is none.
@@ -52,14 +86,28 @@ pub(super) async fn prepare(session: &Session) -> Result<()> {
     session.batch_execute(LEDGER).await.doing(|| "make the ledger, schema omtdb".to_owned())
 }
 
-/// Forgets everything and opens the ledger of `seed` and `sizes`.
-pub(super) async fn begin(session: &Session, seed: u64, sizes: Sizes) -> Result<()> {
+/// Forgets everything and opens the ledger of the data set of `spec`.
+pub(super) async fn begin(session: &Session, spec: &Spec) -> Result<()> {
     session.batch_execute("DELETE FROM omtdb.loaded; DELETE FROM omtdb.data_set").await?;
-    let counts = [sizes.users, sizes.media, sizes.user_media].map(u64::cast_signed);
-    let [users, media, user_media] = counts;
-    let version = DATA_VERSION.cast_signed();
-    let doing = || "open the ledger".to_owned();
-    session.execute(BEGIN, &[&seed.to_string(), &version, &users, &media, &user_media]).await.doing(doing)?;
+    let Sizes { users, media, user_media } = spec.sizes;
+    let [users, media, user_media] = [users, media, user_media].map(u64::cast_signed);
+    let (seed, version) = (spec.seed.to_string(), DATA_VERSION.cast_signed());
+    let shape = serde_json::to_value(spec.shape).map_err(|error| PgError::broken("", error.to_string()))?;
+    let (layout, shards) = (spec.layout.name(), spec.shard.of.get().cast_signed());
+    let values: [&(dyn ToSql + Sync); 8] =
+        [&seed, &version, &users, &media, &user_media, &shape, &layout, &shards];
+    session.execute(BEGIN, &values).await.doing(|| "open the ledger".to_owned())?;
+    Ok(())
+}
+
+/// What the ledger says was loaded into `relation`.
+pub(super) async fn entry(session: &Session, relation: &str) -> Result<Option<Entry>> {
+    Ok(entries(session).await?.into_iter().find(|entry| entry.relation == relation))
+}
+
+/// Strikes out what was loaded into `relation`.
+pub(super) async fn strike(session: &Session, relation: &str) -> Result<()> {
+    session.execute("DELETE FROM omtdb.loaded WHERE relation = $1", &[&relation]).await?;
     Ok(())
 }
 
@@ -84,8 +132,9 @@ pub(super) async fn complete(session: &Session) -> Result<()> {
 
 /// Whether there is a ledger.
 pub(super) async fn exists(session: &Session) -> Result<bool> {
-    let row =
-        session.query_one("SELECT pg_catalog.to_regclass('omtdb.built') IS NOT NULL AS there", &[]).await;
+    let row = session
+        .query_one("SELECT pg_catalog.to_regclass('omtdb.load_window') IS NOT NULL AS there", &[])
+        .await;
     Ok(row.doing(|| "look for the ledger".to_owned())?.try_get("there")?)
 }
 
@@ -100,9 +149,14 @@ pub async fn data_set(session: &Session) -> Result<Option<DataSet>> {
     let doing = || "read the ledger".to_owned();
     let Some(row) = session.query_opt(DATA_SET, &[]).await.doing(doing)? else { return Ok(None) };
     let count = |column| row.try_get::<_, i64>(column).map(i64::cast_unsigned);
-    let seed: String = row.try_get("seed")?;
+    let (seed, layout): (String, String) = (row.try_get("seed")?, row.try_get("layout")?);
+    let shape: serde_json::Value = row.try_get("shape")?;
+    let broken = |what: String| PgError::broken("read the ledger", what);
     Ok(Some(DataSet {
-        seed: seed.parse().map_err(|_| PgError::broken("read the ledger", format!("seed {seed}")))?,
+        seed: seed.parse().map_err(|_| broken(format!("seed {seed}")))?,
+        shape: serde_json::from_value(shape).map_err(|error| broken(error.to_string()))?,
+        layout: layout.parse().map_err(|_| broken(format!("layout {layout}")))?,
+        shards: row.try_get::<_, i32>("shards")?.cast_unsigned(),
         data_version: row.try_get::<_, i32>("data_version")?.cast_unsigned(),
         sizes: Sizes { users: count("users")?, media: count("media")?, user_media: count("user_media")? },
         complete: row.try_get("complete")?,
@@ -138,20 +192,20 @@ pub async fn model(session: &Session) -> anyhow::Result<Arc<Model>> {
     if !data.complete {
         return Err(refuse("the last `omtdb generate` on it was cut short".to_owned()).into());
     }
-    Ok(Arc::new(Model::new(data.seed, data.sizes)))
+    Ok(Arc::new(data.model()))
 }
 
-/// What was loaded, by table. There must be a ledger.
+/// What was loaded, by relation. There must be a ledger.
 pub(super) async fn entries(session: &Session) -> Result<Vec<Entry>> {
     let doing = || "read the ledger".to_owned();
-    let rows = session.query(TOTALS, &[]).await.doing(doing)?;
+    let rows = session.query(ENTRIES, &[]).await.doing(doing)?;
     rows.iter()
         .map(|row| {
             let sum: String = row.try_get("checksum")?;
             let sum = sum.parse().map_err(|_| PgError::broken("", format!("checksum {sum}")))?;
             let count = |column| row.try_get::<_, i64>(column).map(i64::cast_unsigned);
             let tally = Tally { rows: count("rows")?, bytes: count("bytes")?, sum };
-            Ok(Entry { table: row.try_get("table_name")?, tally })
+            Ok(Entry { relation: row.try_get("relation")?, table: row.try_get("table_name")?, tally })
         })
         .collect::<Result<_>>()
         .doing(doing)

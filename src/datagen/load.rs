@@ -1,128 +1,234 @@
 //! `generate`: from an empty schema, or one the generator filled before, to a loaded one with everything on it.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use super::copy::Copied;
-use super::unit::{Present, units};
+use super::ledger::{DataSet, Entry};
+use super::lock::Lock;
+use super::meter::Meter;
+use super::unit::{Present, Route, Unit, of_shard, units};
 use super::work::{open, share_out, stoppable};
 use super::{
-    DATA_VERSION, Foreign, Generated, Model, Phase, Sizes, Spec, Table, TableLoad, copy, deferred, ledger,
-    survey,
+    DATA_VERSION, Foreign, Generated, Model, Phase, Shard, Spec, Start, Table, TableLoad, copy, deferred,
+    estimate, ledger, survey, window,
 };
-use crate::partition::map::live_leaves;
 use crate::pg::error::Doing as _;
 use crate::pg::ident::qualified;
 use crate::pg::{PgError, Session, Target};
 use crate::run::Run;
-
-const PROBE: &str = include_str!("sql/probe.sql");
-/// Key of the advisory lock that lets one generator at a time into a database: `omtdb_ge` in ASCII.
-const LOCK: i64 = i64::from_be_bytes(*b"omtdb_ge");
+use crate::units::Bytes;
+use crate::verdict::UsageError;
 
 /// Fills the tables of the plan with the data set of `spec`: whatever the generator loaded before goes first. Keys,
-/// indexes and foreign keys are taken off before and made again after. A run that was cut short, however, is finished by
-/// the next one.
+/// indexes and foreign keys are taken off before and made again after. A run that was cut short is finished by the next
+/// one, from its beginning or, with [`Start::Resume`], where it stood. Several shards fill one database side by side; the
+/// one that finds everything loaded makes keys and indexes.
 ///
 /// # Errors
 /// [`survey::ForeignRows`] where tables hold rows that the generator did not load and `spec` does not say what to do
-/// with them; [`crate::verdict::Interrupted`]; whatever the server refuses.
+/// with them; [`UsageError`] where there is nothing to resume; [`crate::verdict::Interrupted`]; whatever the server
+/// refuses.
 pub async fn generate(run: &Run, target: &Target, spec: &Spec) -> anyhow::Result<Generated> {
     spec.sizes.check()?;
     let session = open(target).await?;
-    let lock = Session::connect(target, "generate-lock").await?;
-    take_lock(run, &lock).await?;
-    let generated = stages(run, target, &session, spec).await.map_err(advise);
+    let lock = Lock::take(run, target, spec.shard).await?;
+    let load = Load { run, target, session: &session, lock: &lock, spec };
+    let generated = load.stages().await.map_err(advise);
+    let generated = load.put_settings_back(generated).await;
     if let Ok(session) = Arc::try_unwrap(session) {
         session.close().await;
     }
-    lock.close().await;
+    lock.release().await;
     generated
 }
 
 /// A full disk is the one failure of the server that everybody meets: says what to do.
 fn advise(error: anyhow::Error) -> anyhow::Error {
     if error.downcast_ref::<PgError>().is_some_and(PgError::is_disk_full) {
-        error.context("the server's disk is full: make room and run generate again, which begins anew")
+        error.context(
+            "the server's disk is full: make room and run generate again, with --resume for what is missing",
+        )
     } else {
         error
     }
 }
 
-async fn stages(run: &Run, target: &Target, session: &Session, spec: &Spec) -> anyhow::Result<Generated> {
-    let mut watch = Watch::default();
-    let tables = survey::present(session).await?;
-    survey::refuse_foreign(session, &tables, spec.foreign == Foreign::Truncate).await?;
-    let model = Arc::new(Model::new(spec.seed, spec.sizes));
-    let leaves = live_leaves(session, Table::UserMedia.schema(), Table::UserMedia.table()).await?;
-    let units = units(&model, &tables, &leaves).context("the leaves of interaction.user_media")?;
-    probe(session, &model, &tables, &leaves).await?;
-    watch.lap("plan");
-    stoppable(run, session, empty(session, &tables, spec.seed, spec.sizes)).await?;
-    watch.lap("prepare");
-    let shared = Arc::clone(&model);
-    let loaded = share_out(run, target, spec.jobs, units, move |session, unit, run| {
-        let model = Arc::clone(&shared);
-        async move { copy::load(&session, model, unit, &run).await }
-    })
-    .await?;
-    let seconds = watch.lap("load");
-    deferred::put_on_indexes(run, target, session, spec.jobs).await?;
-    watch.lap("indexes");
-    deferred::put_on_foreign_keys(run, target, session, spec.jobs).await?;
-    watch.lap("foreign keys");
-    analyze(run, target, spec, &tables).await?;
-    ledger::complete(session).await?;
-    watch.lap("analyze");
-    Ok(report(spec, &loaded, seconds, watch.phases))
+/// Where a load stands when it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Everything is to be emptied and loaded.
+    Anew,
+    /// A load of the same data set is under way, or was cut short.
+    Begun,
+    /// Everything is there.
+    Done,
 }
 
-async fn take_lock(run: &Run, lock: &Session) -> anyhow::Result<()> {
-    // A killed generator's session may take a moment to notice; another generator takes longer.
-    let wait = "SET lock_timeout = '10s'; SET idle_session_timeout = 0";
-    lock.batch_execute(wait).await.doing(|| "set the session's timeouts".to_owned())?;
-    stoppable(run, lock, async {
-        let taken = lock.execute("SELECT pg_catalog.pg_advisory_lock($1)", &[&LOCK]).await;
-        taken.doing(|| "wait for another generator in this database".to_owned())?;
-        Ok(())
-    })
-    .await
-}
-
-/// Compares our hash with the server's, so that no row is sent to a leaf that would refuse it.
-async fn probe(
-    session: &Session,
-    model: &Model,
-    tables: &[Present],
-    leaves: &[crate::partition::map::Leaf],
-) -> anyhow::Result<()> {
-    let Some(parent) = tables.iter().find(|present| present.table == Table::UserMedia && present.partitioned)
-    else {
-        return Ok(());
+/// Decides where the load of `spec` begins, from what the ledger says.
+fn standing(found: Option<&DataSet>, spec: &Spec) -> Result<Standing, UsageError> {
+    let same = found.filter(|found| found.is(spec));
+    let sharded = spec.shard.of > Shard::WHOLE.of;
+    let joins = |found: &DataSet| match (found.complete, found.shards == spec.shard.of.get()) {
+        (true, _) => Ok(Standing::Done),
+        (false, true) => Ok(Standing::Begun),
+        (false, false) => Err(UsageError(format!(
+            "a load of this data set by {} shards is unfinished: finish it with --shard I/{} or, alone, with --resume",
+            found.shards, found.shards
+        ))),
     };
-    let bounds: Vec<(u64, u64)> = leaves.iter().map(|leaf| (leaf.modulus, leaf.remainder)).collect();
-    let router = crate::partition::hash::Router::new(&bounds)?;
-    let keys: Vec<uuid::Uuid> = (0..1000).map(|index| model.user_id(index)).collect();
-    let bound = |key: &uuid::Uuid| bounds[router.leaf(*key)];
-    let narrow = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
-    let moduli: Vec<i32> = keys.iter().map(|key| narrow(bound(key).0)).collect();
-    let remainders: Vec<i32> = keys.iter().map(|key| narrow(bound(key).1)).collect();
-    let row = session.query_one(PROBE, &[&parent.oid, &keys, &moduli, &remainders]).await;
-    let misplaced: i64 =
-        row.doing(|| "probe the server's partition hash".to_owned())?.try_get("misplaced")?;
-    anyhow::ensure!(
-        misplaced == 0,
-        "the server puts {misplaced} of 1000 users into other leaves of interaction.user_media than omtdb: its hash \
-         differs (another byte order, or another operator class); this server cannot be loaded leaf by leaf"
-    );
+    match (spec.start, same) {
+        (Start::Resume, Some(found)) if found.complete => Ok(Standing::Done),
+        (Start::Resume, Some(_)) if !sharded => Ok(Standing::Begun),
+        (_, Some(found)) if sharded => joins(found),
+        (Start::Resume, None) => Err(UsageError(match found {
+            None => "nothing was generated into this database, so there is nothing to resume".to_owned(),
+            Some(found) => format!(
+                "the load in this database is of other data: seed {}, {}, layout {}, data version {}; resume it with the \
+                 same arguments, or begin anew without --resume",
+                found.seed, found.sizes, found.layout, found.data_version
+            ),
+        })),
+        _ => Ok(Standing::Anew),
+    }
+}
+
+/// One run of the generator.
+struct Load<'a> {
+    run: &'a Run,
+    target: &'a Target,
+    session: &'a Arc<Session>,
+    lock: &'a Lock,
+    spec: &'a Spec,
+}
+
+impl Load<'_> {
+    async fn stages(&self) -> anyhow::Result<Generated> {
+        let mut watch = Watch::default();
+        let model = Arc::new(Model::new(self.spec.seed, self.spec.sizes, &self.spec.shape));
+        let (tables, mut notes) = survey::present(self.session, &model).await?;
+        notes.iter().for_each(|note| self.run.note(note));
+        let all = units(&model, &tables, self.spec.layout).context("the leaves of interaction.user_media")?;
+        watch.lap("plan");
+        let standing = self.prepare(&model, &tables, &mut notes).await?;
+        watch.lap("prepare");
+        let loaded = self.load(&model, &all).await?;
+        let seconds = watch.lap("load");
+        if standing != Standing::Done {
+            self.finish(&tables, &all, &mut watch).await?;
+        }
+        let entries = ledger::entries(self.session).await?;
+        Ok(report(self.spec, &entries, &loaded, seconds, watch.phases, notes))
+    }
+
+    /// Empties the tables, unless this run goes on where another one stood.
+    async fn prepare(
+        &self,
+        model: &Model,
+        tables: &[Present],
+        notes: &mut Vec<String>,
+    ) -> anyhow::Result<Standing> {
+        let phase = self.lock.phase(self.run).await?;
+        let standing = standing(ledger::data_set(self.session).await?.as_ref(), self.spec)?;
+        match standing {
+            Standing::Anew => {
+                survey::refuse_foreign(self.session, tables, self.spec.foreign == Foreign::Truncate).await?;
+                estimate::refuse_full_disk(self.session, model, tables).await?;
+                stoppable(self.run, self.session, empty(self.session, tables, self.spec)).await?;
+            }
+            Standing::Begun => strike_lost(self.session).await?,
+            Standing::Done => self.run.note("this data set is there already, whole: nothing is left to do"),
+        }
+        if standing != Standing::Done {
+            let bytes: u64 = estimate::tables(model, tables).iter().map(|table| table.heap.0).sum();
+            notes.extend(window::open(self.session, self.run, Bytes(bytes), self.spec.window).await?);
+        }
+        phase.end().await?;
+        Ok(standing)
+    }
+
+    /// Loads what this run is to load of `all` and the ledger lacks.
+    async fn load(&self, model: &Arc<Model>, all: &[Unit]) -> anyhow::Result<Vec<(Table, Copied)>> {
+        let there = relations(self.session).await?;
+        let mine = of_shard(all, self.spec.shard);
+        let missing: Vec<Unit> = mine.into_iter().filter(|unit| !there.contains(&unit.name)).collect();
+        if missing.is_empty() {
+            return Ok(Vec::new());
+        }
+        let meter = Meter::new(self.run, missing.iter().map(|unit| unit.rows).sum());
+        let _watch = meter.watch(self.target);
+        let (model, counted) = (Arc::clone(model), Arc::clone(&meter));
+        share_out(self.run, self.target, self.spec.jobs, missing, move |session, unit, run| {
+            let (model, meter) = (Arc::clone(&model), Arc::clone(&counted));
+            async move { copy::load(&session, model, unit, &run, &meter).await }
+        })
+        .await
+    }
+
+    /// Once everything is loaded: keys, indexes, foreign keys, statistics. Of several shards the first that comes here does
+    /// it; others wait, and take over should it fail.
+    async fn finish(&self, tables: &[Present], all: &[Unit], watch: &mut Watch) -> anyhow::Result<()> {
+        let there = relations(self.session).await?;
+        let left = all.iter().filter(|unit| !there.contains(&unit.name)).count();
+        if left > 0 {
+            self.run.note(format!(
+                "shard {} is loaded; {left} relations are other shards', the last of which makes keys and indexes",
+                self.spec.shard
+            ));
+            return Ok(());
+        }
+        let phase = self.lock.phase(self.run).await?;
+        if ledger::data_set(self.session).await?.is_some_and(|found| found.complete) {
+            return Ok(());
+        }
+        let (run, target, session, jobs) = (self.run, self.target, self.session, self.spec.jobs);
+        deferred::put_on_indexes(run, target, session, jobs).await?;
+        watch.lap("indexes");
+        deferred::put_on_foreign_keys(run, target, session, jobs).await?;
+        watch.lap("foreign keys");
+        analyze(run, target, self.spec, tables).await?;
+        ledger::complete(session).await?;
+        watch.lap("analyze");
+        phase.end().await
+    }
+
+    /// However the load ended; only while other shards go on are settings left as they are. Where the session is gone the
+    /// next run does it.
+    async fn put_settings_back(&self, ended: anyhow::Result<Generated>) -> anyhow::Result<Generated> {
+        let session = self.session;
+        let closed = async {
+            if !ledger::exists(session).await? {
+                return Ok(());
+            }
+            let unfinished = ledger::data_set(session).await?.is_some_and(|found| !found.complete);
+            if ended.is_ok() && unfinished { Ok(()) } else { window::close(session).await }
+        };
+        match (closed.await, ended) {
+            (Err(error), Ok(_)) => Err(error.into()),
+            (_, ended) => ended,
+        }
+    }
+}
+
+async fn relations(session: &Session) -> anyhow::Result<HashSet<String>> {
+    Ok(ledger::entries(session).await?.into_iter().map(|entry| entry.relation).collect())
+}
+
+/// Rows that are in the ledger but not in their table were lost by other means than ours: they are loaded again.
+async fn strike_lost(session: &Session) -> anyhow::Result<()> {
+    for entry in ledger::entries(session).await?.iter().filter(|entry| entry.tally.rows > 0) {
+        if !survey::holds_rows(session, &entry.relation).await? {
+            ledger::strike(session, &entry.relation).await?;
+        }
+    }
     Ok(())
 }
 
 /// Empties the tables, takes off what would slow the load down, and opens the ledger: one transaction.
-async fn empty(session: &Session, tables: &[Present], seed: u64, sizes: Sizes) -> anyhow::Result<()> {
+async fn empty(session: &Session, tables: &[Present], spec: &Spec) -> anyhow::Result<()> {
     let begin = "BEGIN";
     session.batch_execute(begin).await.doing(|| "begin".to_owned())?;
     ledger::prepare(session).await?;
@@ -134,12 +240,12 @@ async fn empty(session: &Session, tables: &[Present], seed: u64, sizes: Sizes) -
     deferred::take_off(session, &oids).await?;
     let truncate = format!("TRUNCATE {}", names.join(", "));
     session.batch_execute(&truncate).await.doing(|| "empty the tables".to_owned())?;
-    ledger::begin(session, seed, sizes).await?;
+    ledger::begin(session, spec).await?;
     session.batch_execute("COMMIT").await.doing(|| "commit the emptied tables".to_owned())?;
     Ok(())
 }
 
-/// Statistics of every table. Frozen rows need no vacuum; those of partitioned tables loaded through the parent do.
+/// Statistics of every table. Frozen rows need no vacuum; those that were not written frozen do.
 async fn analyze(run: &Run, target: &Target, spec: &Spec, tables: &[Present]) -> anyhow::Result<()> {
     let task = Arc::new(run.task("statistics", Some(tables.len() as u64), "tables"));
     let jobs = tables.to_vec();
@@ -147,9 +253,8 @@ async fn analyze(run: &Run, target: &Target, spec: &Spec, tables: &[Present]) ->
         let task = Arc::clone(&task);
         async move {
             let name = qualified(present.table.schema(), present.table.table());
-            let through_parent = present.partitioned && present.table != Table::UserMedia;
-            let sql =
-                if through_parent { format!("VACUUM (ANALYZE) {name}") } else { format!("ANALYZE {name}") };
+            let frozen = present.route != Route::Table { freeze: false };
+            let sql = if frozen { format!("ANALYZE {name}") } else { format!("VACUUM (ANALYZE) {name}") };
             session.batch_execute(&sql).await.doing(|| format!("gather statistics of {name}"))?;
             task.advance(1);
             Ok(())
@@ -159,33 +264,47 @@ async fn analyze(run: &Run, target: &Target, spec: &Spec, tables: &[Present]) ->
     Ok(())
 }
 
-fn report(spec: &Spec, loaded: &[(Table, Copied)], load: Duration, phases: Vec<Phase>) -> Generated {
-    let mut sums: BTreeMap<Table, Copied> = BTreeMap::new();
-    for &(table, copied) in loaded {
-        *sums.entry(table).or_default() += copied;
-    }
-    let rows: u64 = sums.values().map(|copied| copied.tally.rows).sum();
-    let tables = sums.iter().map(|(table, Copied { tally, took })| TableLoad {
-        table: table.name().to_owned(),
+pub(super) fn report(
+    spec: &Spec,
+    entries: &[Entry],
+    loaded: &[(Table, Copied)],
+    load: Duration,
+    phases: Vec<Phase>,
+    notes: Vec<String>,
+) -> Generated {
+    let busy = |name: &str| {
+        let own = loaded.iter().filter(|(table, _)| table.name() == name);
+        own.map(|(_, copied)| copied.took.as_secs_f64()).sum()
+    };
+    let tables = ledger::by_table(entries).into_iter().map(|(table, tally)| TableLoad {
+        table: table.to_owned(),
         rows: tally.rows,
         bytes: tally.bytes,
         checksum: tally.checksum(),
-        busy_s: took.as_secs_f64(),
+        busy_s: busy(table),
     });
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-    let rows_per_s = rows as f64 / load.as_secs_f64();
+    let rows: u64 = loaded.iter().map(|(_, copied)| copied.tally.rows).sum();
     Generated {
         seed: spec.seed,
         data_version: DATA_VERSION,
+        shape: Some(spec.shape),
+        layout: spec.layout,
+        shard: spec.shard.to_string(),
         tables: tables.collect(),
         phases,
-        rows_per_s,
+        rows_per_s: per_second(rows, load),
         peak_rss_bytes: peak_rss_bytes(),
+        notes,
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+pub(super) fn per_second(count: u64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64().max(1e-9)
+}
+
 /// The most memory this process ever held; 0 where the system does not say.
-fn peak_rss_bytes() -> u64 {
+pub(super) fn peak_rss_bytes() -> u64 {
     use nix::sys::resource::{UsageWho, getrusage};
     // macOS counts bytes, the others KiB.
     let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
@@ -193,9 +312,9 @@ fn peak_rss_bytes() -> u64 {
 }
 
 /// How long each phase takes.
-struct Watch {
+pub(super) struct Watch {
     since: Instant,
-    phases: Vec<Phase>,
+    pub(super) phases: Vec<Phase>,
 }
 
 impl Default for Watch {
@@ -205,10 +324,69 @@ impl Default for Watch {
 }
 
 impl Watch {
-    fn lap(&mut self, phase: &str) -> Duration {
+    pub(super) fn lap(&mut self, phase: &str) -> Duration {
         let took = self.since.elapsed();
         self.since = Instant::now();
         self.phases.push(Phase { phase: phase.to_owned(), seconds: took.as_secs_f64() });
         took
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datagen::{Layout, Profile, Shape};
+
+    fn spec(start: Start, shard: (u32, u32)) -> Spec {
+        let shard = Shard::new(shard.0, shard.1).unwrap();
+        Spec { start, shard, ..Spec::of(7, Profile::Smoke.sizes()) }
+    }
+
+    fn found(complete: bool, shards: u32) -> DataSet {
+        DataSet {
+            seed: 7,
+            data_version: DATA_VERSION,
+            sizes: Profile::Smoke.sizes(),
+            shape: Shape::default(),
+            layout: Layout::default(),
+            shards,
+            complete,
+            written_to: false,
+        }
+    }
+
+    #[test]
+    fn a_load_begins_anew_unless_told_otherwise() {
+        let anew = spec(Start::Anew, (1, 1));
+        for found in [None, Some(&found(true, 1)), Some(&found(false, 4))] {
+            assert_eq!(standing(found, &anew), Ok(Standing::Anew));
+        }
+    }
+
+    #[test]
+    fn only_the_same_data_set_is_resumed() {
+        let resume = spec(Start::Resume, (1, 1));
+        assert_eq!(standing(Some(&found(false, 4)), &resume), Ok(Standing::Begun));
+        assert_eq!(standing(Some(&found(true, 4)), &resume), Ok(Standing::Done));
+        assert!(standing(None, &resume).unwrap_err().0.contains("nothing to resume"));
+        let others = [
+            DataSet { seed: 8, ..found(false, 1) },
+            DataSet { layout: Layout::Clustered, ..found(false, 1) },
+            DataSet { data_version: 1, ..found(false, 1) },
+        ];
+        for other in others {
+            assert!(standing(Some(&other), &resume).unwrap_err().0.contains("other data"), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn shards_join_what_their_like_began() {
+        let shard = spec(Start::Anew, (2, 4));
+        assert_eq!(standing(None, &shard), Ok(Standing::Anew));
+        assert_eq!(standing(Some(&found(false, 4)), &shard), Ok(Standing::Begun));
+        assert_eq!(standing(Some(&found(true, 4)), &shard), Ok(Standing::Done));
+        assert!(standing(Some(&found(false, 3)), &shard).unwrap_err().0.contains("--shard I/3"));
+        let other = DataSet { seed: 8, ..found(false, 4) };
+        assert_eq!(standing(Some(&other), &shard), Ok(Standing::Anew));
     }
 }

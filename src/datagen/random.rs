@@ -1,9 +1,7 @@
 //! Randomness without state: a value is a pure function of (seed, data version, name, entity, draw).
 //!
 //! Nothing here may change what it computes: data sets would change under the same seed. Hence our own mixer
-//! (Stafford's variant 13, the finalizer of `SplitMix64`), permutations and elementary functions. `exp` and `ln` of the
-//! platform's C library differ in the last bit from one library to the next; these use only operations that IEEE 754
-//! defines exactly.
+//! (Stafford's variant 13, the finalizer of `SplitMix64`) and permutations.
 
 /// 2^64 over the golden ratio: the step of `SplitMix64`.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -24,6 +22,21 @@ impl Key {
     pub fn new(seed: u64, name: &str) -> Self {
         let start = mix(seed.wrapping_add(STEP)) ^ mix(u64::from(super::DATA_VERSION));
         Self(name.bytes().fold(mix(start), |state, byte| mix(state ^ u64::from(byte)).wrapping_add(STEP)))
+    }
+
+    /// 64 random bits for `entity`: output `entity` of the `SplitMix64` that the key seeds. The cheapest draw there is, for
+    /// properties that need one.
+    #[inline]
+    #[must_use]
+    pub fn bits(self, entity: u64) -> u64 {
+        mix(self.0.wrapping_add(entity.wrapping_add(1).wrapping_mul(STEP)))
+    }
+
+    /// The same as draws.
+    #[inline]
+    #[must_use]
+    pub fn stream(self, entity: u64) -> Draws {
+        Draws(self.bits(entity))
     }
 
     /// The draws of `entity`.
@@ -89,7 +102,7 @@ impl Draws {
     /// A standard normal number, to nine digits.
     pub fn normal(&mut self) -> f64 {
         // Half a step away from both 0 and 1.
-        normal_quantile(self.unit() + f64::EPSILON / 4.0)
+        super::float::normal_quantile(self.unit() + f64::EPSILON / 4.0)
     }
 }
 
@@ -172,6 +185,43 @@ impl Permutation {
     }
 }
 
+/// A bijection of the numbers below a small size that is made anew for each owner, hence cheap to make.
+#[derive(Debug, Clone, Copy)]
+pub struct Shuffle {
+    size: u64,
+    mask: u64,
+    shift: u32,
+    odd: [u64; 2],
+}
+
+impl Shuffle {
+    /// The permutation of the numbers below `size`, at least 1, that 64 random bits stand for.
+    #[inline]
+    #[must_use]
+    pub fn new(bits: u64, size: u64) -> Self {
+        let width = (u64::BITS - (size - 1).leading_zeros()).max(2);
+        let mask = u64::MAX >> (u64::BITS - width);
+        Self { size, mask, shift: width.div_ceil(2), odd: [bits | 1, bits.rotate_right(32) | 1] }
+    }
+
+    /// Where `index` goes.
+    #[inline]
+    #[must_use]
+    pub fn apply(&self, index: u64) -> u64 {
+        let mut x = index;
+        // Cycle walking, as in [`Permutation::apply`].
+        loop {
+            for odd in self.odd {
+                x = x.wrapping_add(odd >> 16).wrapping_mul(odd) & self.mask;
+                x ^= x >> self.shift;
+            }
+            if x < self.size {
+                return x;
+            }
+        }
+    }
+}
+
 /// Inverse of an odd number modulo 2^64, by Newton's iteration: each step doubles the number of right bits.
 fn inverse(odd: u64) -> u64 {
     (0..5).fold(odd.wrapping_mul(3) ^ 2, |x, _| x.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(x))))
@@ -206,85 +256,6 @@ impl Ids {
     }
 }
 
-/// `e^x` for |x| < 700, by Taylor's series after taking out powers of two.
-#[must_use]
-pub fn exp(x: f64) -> f64 {
-    const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
-    const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
-    let twos = (x * std::f64::consts::LOG2_E).round();
-    let rest = (x - twos * LN2_HIGH) - twos * LN2_LOW;
-    let series = (1..=14).rev().fold(1.0, |sum, n| 1.0 + sum * rest / f64::from(n));
-    #[expect(clippy::cast_possible_truncation, reason = "|twos| < 1024")]
-    let exponent = (1023 + twos as i64).cast_unsigned() << 52;
-    series * f64::from_bits(exponent)
-}
-
-/// Natural logarithm of a normal positive number, by the series of the inverse hyperbolic tangent.
-#[must_use]
-pub fn ln(x: f64) -> f64 {
-    let bits = x.to_bits();
-    let mut exponent = f64::from(u32::try_from(bits >> 52 & 0x7FF).unwrap_or(0)) - 1023.0;
-    let mut mantissa = f64::from_bits(bits & 0xF_FFFF_FFFF_FFFF | 1023 << 52);
-    if mantissa > std::f64::consts::SQRT_2 {
-        mantissa *= 0.5;
-        exponent += 1.0;
-    }
-    let s = (mantissa - 1.0) / (mantissa + 1.0);
-    let square = s * s;
-    let series = (0..12).rev().fold(0.0, |sum, n| sum * square + 1.0 / f64::from(2 * n + 1));
-    exponent * std::f64::consts::LN_2 + 2.0 * s * series
-}
-
-/// Quantile of the standard normal distribution at `p` in (0, 1): Acklam's rational approximation, relative error 1.2e-9.
-#[must_use]
-pub fn normal_quantile(p: f64) -> f64 {
-    const A: [f64; 6] = [
-        -3.969_683_028_665_376e1,
-        2.209_460_984_245_205e2,
-        -2.759_285_104_469_687e2,
-        1.383_577_518_672_69e2,
-        -3.066_479_806_614_716e1,
-        2.506_628_277_459_239,
-    ];
-    const B: [f64; 6] = [
-        -5.447_609_879_822_406e1,
-        1.615_858_368_580_409e2,
-        -1.556_989_798_598_866e2,
-        6.680_131_188_771_972e1,
-        -1.328_068_155_288_572e1,
-        1.0,
-    ];
-    const C: [f64; 6] = [
-        -7.784_894_002_430_293e-3,
-        -3.223_964_580_411_365e-1,
-        -2.400_758_277_161_838,
-        -2.549_732_539_343_734,
-        4.374_664_141_464_968,
-        2.938_163_982_698_783,
-    ];
-    const D: [f64; 5] = [
-        7.784_695_709_041_462e-3,
-        3.224_671_290_700_398e-1,
-        2.445_134_137_142_996,
-        3.754_408_661_907_416,
-        1.0,
-    ];
-    const TAIL: f64 = 0.024_25;
-    let poly = |coefficients: &[f64], x: f64| coefficients.iter().fold(0.0, |sum, c| sum * x + c);
-    let tail = |p: f64| {
-        let q = (-2.0 * ln(p)).sqrt();
-        poly(&C, q) / poly(&D, q)
-    };
-    if p < TAIL {
-        tail(p)
-    } else if p > 1.0 - TAIL {
-        -tail(1.0 - p)
-    } else {
-        let q = p - 0.5;
-        q * poly(&A, q * q) / poly(&B, q * q)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -300,12 +271,32 @@ mod tests {
     }
 
     #[test]
+    fn single_draws_are_splitmix64_too() {
+        assert_eq!(
+            (0..3).map(|i| Key(1_234_567).bits(i)).collect::<Vec<_>>(),
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
+        );
+    }
+
+    #[test]
     fn permutations_are_bijections() {
         for size in [1, 2, 3, 15, 16, 17, 1000, 4096, 5000] {
             let permutation = Permutation::new(Key::new(7, "test"), size);
             let image: HashSet<u64> = (0..size).map(|i| permutation.apply(i)).collect();
             assert_eq!(image.len() as u64, size);
             assert!((0..size).all(|i| permutation.invert(permutation.apply(i)) == i), "{size}");
+        }
+    }
+
+    #[test]
+    fn shuffles_are_bijections_that_differ() {
+        let mut draws = Key::new(7, "shuffles").of(0);
+        for size in (1..70).chain([1000, 4096, 20_000]) {
+            let [one, other] = [draws.bits(), draws.bits()].map(|bits| Shuffle::new(bits, size));
+            let image: HashSet<u64> = (0..size).map(|i| one.apply(i)).collect();
+            assert_eq!(image.len() as u64, size);
+            let alike = (0..size).filter(|&i| one.apply(i) == other.apply(i)).count();
+            assert!(size < 64 || alike < 16, "{alike} of {size} alike");
         }
     }
 
@@ -325,20 +316,6 @@ mod tests {
             let (high, low) = ids.id(index).as_u64_pair();
             let whole = high & !0xFFFF | (high & 0xFFF) << 4 | low >> 58 & 0xF;
             assert_eq!(whole, mix(mix(index)));
-        }
-    }
-
-    #[test]
-    fn functions_are_accurate() {
-        for x in [-20.0, -1.0, -1e-9, 0.0, 0.3, 1.0, 5.5, 40.0] {
-            let relative = (exp(x) - f64::exp(x)).abs() / f64::exp(x);
-            assert!(relative < 1e-14, "exp {x}: {relative}");
-        }
-        for x in [1e-300, 1e-9, 0.5, 0.9999, 1.0, 1.5, 2.0, 1e6] {
-            assert!((ln(x) - f64::ln(x)).abs() <= 2e-15 * f64::ln(x).abs().max(1.0), "ln {x}");
-        }
-        for (p, z) in [(0.5, 0.0), (0.975, 1.959_963_985), (0.01, -2.326_347_874), (0.999, 3.090_232_306)] {
-            assert!((normal_quantile(p) - z).abs() < 1e-8, "{p}");
         }
     }
 

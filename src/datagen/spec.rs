@@ -1,11 +1,13 @@
 //! What to generate: sizes, named profiles, the seed.
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::order::Layout;
+use super::shape::{Preset, Shape};
 use crate::units::Rows;
 use crate::verdict::UsageError;
 
@@ -131,16 +133,101 @@ impl FromStr for Profile {
 pub const DEFAULT_SEED: u64 = 42;
 
 /// One data set, and how to load it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spec {
     /// Seed of every value.
     pub seed: u64,
     /// How much.
     pub sizes: Sizes,
+    /// How it is distributed.
+    pub shape: Shape,
+    /// In which order the rows of a leaf lie.
+    pub layout: Layout,
+    /// Which part of it this run loads.
+    pub shard: Shard,
+    /// Whether to begin anew.
+    pub start: Start,
+    /// What to do about settings of the server that slow loading down.
+    pub window: Window,
     /// Sessions that load at the same time; has no influence on the data.
     pub jobs: NonZeroUsize,
     /// What to do with rows that no earlier run of the generator loaded.
     pub foreign: Foreign,
+}
+
+impl Spec {
+    /// The data set of `seed` and `sizes`, everything else as it is by default, loaded by one session.
+    #[must_use]
+    pub fn of(seed: u64, sizes: Sizes) -> Self {
+        Self {
+            seed,
+            sizes,
+            shape: Preset::Mixed.shape(sizes.media),
+            layout: Layout::default(),
+            shard: Shard::WHOLE,
+            start: Start::Anew,
+            window: Window::Advise,
+            jobs: NonZeroUsize::MIN,
+            foreign: Foreign::Refuse,
+        }
+    }
+}
+
+/// One of several runs that share a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// Its number, from 1.
+    pub number: NonZeroU32,
+    /// How many there are.
+    pub of: NonZeroU32,
+}
+
+impl Shard {
+    /// The one that does everything.
+    pub const WHOLE: Self = Self { number: NonZeroU32::MIN, of: NonZeroU32::MIN };
+
+    /// Shard `number` of `of`; `None` where there is no such one.
+    #[must_use]
+    pub fn new(number: u32, of: u32) -> Option<Self> {
+        let shard = Self { number: NonZeroU32::new(number)?, of: NonZeroU32::new(of)? };
+        (shard.number <= shard.of).then_some(shard)
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+impl FromStr for Shard {
+    type Err = UsageError;
+
+    fn from_str(text: &str) -> Result<Self, UsageError> {
+        let parts =
+            text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        parts
+            .and_then(|(number, of)| Self::new(number, of))
+            .ok_or_else(|| UsageError(format!("{text:?} is not a shard; the second of four is 2/4")))
+    }
+}
+
+/// How a load begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With empty tables.
+    Anew,
+    /// With what an unfinished load of the same data set left: only what is missing is done.
+    Resume,
+}
+
+/// What to do about settings of the server that slow loading down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// Say which they are.
+    Advise,
+    /// Change those that need no restart for the time of the load.
+    Apply,
 }
 
 /// What to do with rows in the tables that the generator did not load.
@@ -166,6 +253,14 @@ mod tests {
         }
         assert!("huge".parse::<Profile>().unwrap_err().0.contains("smoke, ci"));
         assert_eq!(Profile::Ci.sizes().to_string(), "10k users, 20k media, 1M user_media");
+    }
+
+    #[test]
+    fn shards_count_from_one() {
+        assert_eq!("2/4".parse::<Shard>().unwrap(), Shard::new(2, 4).unwrap());
+        for wrong in ["0/4", "5/4", "1/0", "1", "a/b", ""] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

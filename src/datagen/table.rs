@@ -1,8 +1,9 @@
 //! The tables of the plan that the generator fills: their columns, and which entities make their rows.
 
+use super::column::{Column, Type};
 use super::columns;
-use super::model::Model;
-use super::row::{Column, Rows, Type};
+use super::model::{Micros, Model, Pick};
+use super::row::Rows;
 
 /// A table, in an order in which each comes after those it refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -155,7 +156,7 @@ impl Table {
             Self::Media | Self::ExternalLinks => sizes.media,
             // A medium is not related to itself.
             Self::Relationships if sizes.media < 2 => 0,
-            Self::Relationships => sizes.media * 3 / 10,
+            Self::Relationships => model.relations(),
             Self::Users | Self::UserMedia => sizes.users,
             Self::UserLists | Self::ListItems | Self::SmartLists => model.lists(),
             Self::Sessions => sizes.users * 6 / 5,
@@ -177,14 +178,18 @@ impl Table {
         }
     }
 
-    /// Encodes the rows of entity `index`. For users' items [`Table::write_items`] is cheaper.
+    /// Encodes the rows of entity `index`. For a user's single items there is [`Table::write_item`].
     pub fn write(self, model: &Model, index: u64, rows: &mut Rows) {
         match self {
             Self::Media => columns::media::write(model, index, rows),
             Self::ExternalLinks => columns::media::write_links(model, index, rows),
             Self::Relationships => columns::media::write_relationship(model, index, rows),
             Self::Users => columns::users::write(model, index, rows),
-            Self::UserMedia => Self::write_items(model, index, model.user(index).items(), rows),
+            Self::UserMedia => {
+                let library = model.library(index, model.user(index).items());
+                (0..library.items())
+                    .for_each(|number| Self::write_item(model, index, library.pick(number), rows));
+            }
             Self::UserLists => columns::lists::write(model, index, rows),
             Self::ListItems => columns::lists::write_items(model, index, rows),
             Self::SmartLists => columns::lists::write_smart(model, index, rows),
@@ -194,16 +199,33 @@ impl Table {
         }
     }
 
-    /// Encodes the `items` rows of user `index` in `interaction.user_media`.
-    pub fn write_items(model: &Model, index: u64, items: u64, rows: &mut Rows) {
-        columns::items::write(model, index, items, rows);
+    /// Encodes the row of `interaction.user_media` for one item of user `index`.
+    #[inline]
+    pub fn write_item(model: &Model, index: u64, pick: Pick, rows: &mut Rows) {
+        columns::items::write(model, index, pick, rows);
     }
+}
+
+/// How many of the entities of `table`, which stand in the order of time, come before `time`; all where they have none.
+#[must_use]
+pub(super) fn entities_before(table: Table, model: &Model, time: Micros) -> u64 {
+    let entities = table.entities(model);
+    if table != Table::LoginEvents {
+        return entities;
+    }
+    let (mut low, mut high) = (0, entities);
+    while low < high {
+        let middle = u64::midpoint(low, high);
+        if columns::auth::occurred(model, middle) < time { low = middle + 1 } else { high = middle }
+    }
+    low
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::datagen::Sizes;
+    use crate::datagen::shape::Shape;
 
     #[test]
     fn every_table_writes_the_rows_it_promises() {
@@ -212,7 +234,7 @@ mod tests {
             Sizes { users: 1, media: 1, user_media: 1 },
             Sizes { users: 3, media: 2, user_media: 6 },
         ] {
-            let model = Model::new(11, sizes);
+            let model = Model::new(11, sizes, &Shape::default());
             for table in Table::ALL {
                 let mut rows = Rows::new(table.columns());
                 for index in 0..table.entities(&model) {
@@ -228,7 +250,7 @@ mod tests {
     /// it found.
     #[test]
     fn the_data_are_those_of_this_version() {
-        let model = Model::new(42, crate::datagen::Profile::Smoke.sizes());
+        let model = Model::new(42, crate::datagen::Profile::Smoke.sizes(), &Shape::default());
         let line = |table: Table| {
             let mut rows = Rows::new(table.columns());
             (0..table.entities(&model)).for_each(|index| {
@@ -239,18 +261,18 @@ mod tests {
         };
         let found: Vec<String> = Table::ALL.map(line).to_vec();
         insta::assert_snapshot!(format!("version {}\n{}", crate::datagen::DATA_VERSION, found.join("\n")), @"
-        version 1
-        media.media 5000 212897530203560693293
-        media.external_links 7434 -590221410981894666643
-        media.relationships 1500 -25788527913371924041
-        users.users 1000 -135688885222859122717
-        interaction.user_media 100000 -273843498522653461982
-        interaction.user_lists 1500 -44497973127160066374
-        interaction.list_items 27699 -972102393718827669795
-        interaction.smart_lists 178 -38715428196445242613
-        auth.sessions 1200 24914549105769820972
-        auth.tokens 200 -58927798056915807709
-        auth.login_events 5000 -365608286844856816499
+        version 2
+        media.media 5000 -149809599982522766170
+        media.external_links 7452 2437064815418679220
+        media.relationships 1500 -7793391857732523330
+        users.users 1000 -140864452452022639745
+        interaction.user_media 100000 1563918802914685318454
+        interaction.user_lists 500 50796651120720744550
+        interaction.list_items 9063 -751194074943055763706
+        interaction.smart_lists 57 42490271379602484731
+        auth.sessions 1200 -173921377483917351865
+        auth.tokens 200 77116065680360496942
+        auth.login_events 5000 -612651107791127072445
         ");
     }
 }

@@ -1,11 +1,11 @@
 //! `generate verify`: whether the database still holds what was generated. Everything is recomputed on the server.
 
 use super::model::NOW;
-use super::row::{Tally, Type};
+use super::row::Tally;
 use super::survey;
-use super::unit::Present;
+use super::unit::{Present, Route};
 use super::work::{open, stoppable};
-use super::{Check, DATA_VERSION, Model, Table, Verified, ledger};
+use super::{Check, DATA_VERSION, Model, Table, Verified, calibration, ledger, window};
 use crate::partition::map::live_leaves;
 use crate::pg::error::{Doing as _, Result};
 use crate::pg::ident::{qualified, quoted};
@@ -46,9 +46,12 @@ async fn all(run: &Run, session: &Session) -> anyhow::Result<Vec<Check>> {
         "the data are of version {}, this omtdb makes version {DATA_VERSION}: generate them again",
         data_set.data_version
     );
-    let mut checks = vec![check("the load was finished", true, data_set.complete)];
-    let tables = survey::present(session).await?;
-    let model = Model::new(data_set.seed, data_set.sizes);
+    let mut checks = vec![
+        check("the load was finished", true, data_set.complete),
+        check("settings still changed for a load", 0, window::left_open(session).await?),
+    ];
+    let model = data_set.model();
+    let (tables, _) = survey::present(session, &model).await?;
     if data_set.written_to {
         checks.push(Check {
             name: "rows, checksums and times".to_owned(),
@@ -59,6 +62,7 @@ async fn all(run: &Run, session: &Session) -> anyhow::Result<Vec<Check>> {
     } else {
         checks.extend(contents(run, session, &tables, &model).await?);
         checks.extend(times(session).await?);
+        checks.extend(calibration::checks(run, session, &model).await?);
     }
     checks.extend(references(run, session, &tables).await?);
     checks.extend(placement(run, session, &tables).await?);
@@ -79,29 +83,29 @@ async fn contents(
 ) -> anyhow::Result<Vec<Check>> {
     let task = run.task("contents", Some(tables.len() as u64), "tables");
     let entries = ledger::entries(session).await?;
+    let loaded = ledger::by_table(&entries);
     let mut checks = Vec::new();
-    for &Present { table, .. } in tables {
+    for Present { table, .. } in tables.iter().cloned() {
         let found = tally(session, table).await?;
-        let entry = entries.iter().find(|entry| entry.table == table.name());
-        let expected = entry.map_or_else(|| "not loaded".to_owned(), |entry| entry.tally.checksum());
+        let expected = loaded.get(table.name()).map_or_else(|| "not loaded".to_owned(), Tally::checksum);
         checks.push(check(format!("rows of {}", table.name()), table.rows(model), found.rows));
         checks.push(check(format!("checksum of {}", table.name()), expected, found.checksum()));
         task.advance(1);
     }
+    checks.push(leaves(session, tables).await?);
     Ok(checks)
 }
 
 /// Rows and checksum of `table` as the server computes them over what it stores; bytes are left out.
 async fn tally(session: &Session, table: Table) -> Result<Tally> {
-    let column = |column: &super::row::Column| match column.is {
-        Type::Ltree => format!("public.ltree_send({})", quoted(column.name)),
-        Type::Enum => format!("pg_catalog.enum_send({})", quoted(column.name)),
-        _ => quoted(column.name),
+    let column = |column: &super::column::Column| {
+        let cast = if column.is.hashed_as_text() { "::text" } else { "" };
+        format!("{}{cast}", quoted(column.name))
     };
     let columns: Vec<String> = table.columns().iter().map(column).collect();
     let sql = format!(
         "SELECT pg_catalog.count(*) AS rows, COALESCE(pg_catalog.sum(pg_catalog.hash_record_extended(\
-         ROW(pg_catalog.record_send(ROW({}))), 0)), 0)::text AS checksum FROM {}",
+         ROW({}), 0)), 0)::text AS checksum FROM {}",
         columns.join(", "),
         qualified(table.schema(), table.table())
     );
@@ -116,7 +120,7 @@ async fn tally(session: &Session, table: Table) -> Result<Tally> {
 async fn references(run: &Run, session: &Session, tables: &[Present]) -> anyhow::Result<Vec<Check>> {
     let task = run.task("references", None, "references");
     let mut checks = Vec::new();
-    for &Present { table, .. } in tables {
+    for Present { table, .. } in tables.iter().cloned() {
         for (column, parent) in table.references() {
             let (child, parent_name) =
                 (qualified(table.schema(), table.table()), qualified(parent.schema(), parent.table()));
@@ -134,7 +138,7 @@ async fn references(run: &Run, session: &Session, tables: &[Present]) -> anyhow:
     Ok(checks)
 }
 
-/// Rows in a leaf whose bound does not take them.
+/// Rows in a leaf whose bound does not take them, and how evenly the leaves are filled.
 async fn placement(run: &Run, session: &Session, tables: &[Present]) -> anyhow::Result<Vec<Check>> {
     let Some(parent) = tables.iter().find(|present| present.table == Table::UserMedia && present.partitioned)
     else {
@@ -156,6 +160,28 @@ async fn placement(run: &Run, session: &Session, tables: &[Present]) -> anyhow::
         task.advance(1);
     }
     Ok(vec![check("rows in a wrong leaf of interaction.user_media", 0, misplaced)])
+}
+
+/// Rows of each relation against the ledger: the leaves are as unevenly filled as the users' libraries make them.
+async fn leaves(session: &Session, tables: &[Present]) -> anyhow::Result<Check> {
+    let entries = ledger::entries(session).await?;
+    let mut uneven = Vec::new();
+    for present in tables.iter().filter(|present| matches!(present.route, Route::Hash(_))) {
+        for entry in entries.iter().filter(|entry| entry.table == present.table.name()) {
+            let found = survey::count_of(session, &entry.relation).await?;
+            if found != entry.tally.rows {
+                uneven.push(format!("{}: {found} instead of {}", entry.relation, entry.tally.rows));
+            }
+        }
+    }
+    Ok(check(
+        "leaves of interaction.user_media with more or fewer rows",
+        "none",
+        match uneven.as_slice() {
+            [] => "none".to_owned(),
+            uneven => uneven.join(", "),
+        },
+    ))
 }
 
 /// Rows whose moments contradict each other.

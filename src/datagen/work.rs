@@ -25,20 +25,60 @@ where
     T: Send + 'static,
     F: Future<Output = anyhow::Result<T>> + Send,
 {
-    let workers = sessions.get().min(jobs.len());
-    let queue = Arc::new(Mutex::new(VecDeque::from(jobs)));
-    let stop = run.part();
-    let mut set = JoinSet::new();
-    for _ in 0..workers {
-        let (queue, stop, work, target) = (Arc::clone(&queue), stop.clone(), work.clone(), target.clone());
-        set.spawn(async move {
+    let target = target.clone();
+    side_by_side(run, sessions, jobs, move |queue, stop| {
+        let (work, target) = (work.clone(), target.clone());
+        async move {
             let session = open(&target).await?;
-            let done = until_empty(&queue, &session, &stop, work).await;
+            let on_session = |job, run: Run| stoppable_job(Arc::clone(&session), job, run, work.clone());
+            let done = until_empty(&queue, &stop, on_session).await;
             if let Ok(session) = Arc::try_unwrap(session) {
                 session.close().await;
             }
             done
-        });
+        }
+    })
+    .await
+}
+
+/// Does every job, `workers` of them at the same time, without a server.
+pub(super) async fn each<J, T, F>(
+    run: &Run,
+    workers: NonZeroUsize,
+    jobs: Vec<J>,
+    work: impl Fn(J, Run) -> F + Clone + Send + Sync + 'static,
+) -> anyhow::Result<Vec<T>>
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    F: Future<Output = anyhow::Result<T>> + Send,
+{
+    side_by_side(run, workers, jobs, move |queue, stop| {
+        let work = work.clone();
+        async move { until_empty(&queue, &stop, work).await }
+    })
+    .await
+}
+
+type Queue<J> = Arc<Mutex<VecDeque<J>>>;
+
+/// Runs as many workers on the queue of `jobs`; the first failure stops the others.
+async fn side_by_side<J, T, F>(
+    run: &Run,
+    workers: NonZeroUsize,
+    jobs: Vec<J>,
+    worker: impl Fn(Queue<J>, Run) -> F,
+) -> anyhow::Result<Vec<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = anyhow::Result<Vec<T>>> + Send + 'static,
+{
+    let workers = workers.get().min(jobs.len());
+    let queue = Arc::new(Mutex::new(VecDeque::from(jobs)));
+    let stop = run.part();
+    let mut set = JoinSet::new();
+    for _ in 0..workers {
+        set.spawn(worker(Arc::clone(&queue), stop.clone()));
     }
     let (mut all, mut failure) = (Vec::new(), None);
     while let Some(done) = set.join_next().await {
@@ -56,11 +96,22 @@ where
     failure.map_or(Ok(all), Err)
 }
 
+async fn stoppable_job<J, T, F>(
+    session: Arc<Session>,
+    job: J,
+    run: Run,
+    work: impl Fn(Arc<Session>, J, Run) -> F,
+) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
+    stoppable(&run, &session, work(Arc::clone(&session), job, run.clone())).await
+}
+
 async fn until_empty<J, T, F>(
     queue: &Mutex<VecDeque<J>>,
-    session: &Arc<Session>,
     run: &Run,
-    work: impl Fn(Arc<Session>, J, Run) -> F,
+    work: impl Fn(J, Run) -> F,
 ) -> anyhow::Result<Vec<T>>
 where
     F: Future<Output = anyhow::Result<T>>,
@@ -70,7 +121,7 @@ where
         run.check()?;
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(job) = next else { return Ok(done) };
-        done.push(stoppable(run, session, work(Arc::clone(session), job, run.clone())).await?);
+        done.push(work(job, run.clone()).await?);
     }
 }
 
@@ -94,7 +145,7 @@ pub(super) async fn stoppable<T>(
 /// that somebody else keeps is given up on.
 pub(super) async fn open(target: &Target) -> anyhow::Result<Arc<Session>> {
     let session = Session::connect(target, "generate").await?;
-    let settings = "SET search_path = pg_catalog; SET statement_timeout = 0; SET lock_timeout = '60s';
+    let settings = "SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET statement_timeout = 0; SET lock_timeout = '60s';
         SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning";
     session.batch_execute(settings).await?;
     Ok(Arc::new(session))

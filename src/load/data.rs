@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::datagen::{Model, Sizes, ledger};
+use crate::datagen::{Model, Shape, Sizes, ledger};
 use crate::pg::{Session, Target};
 use crate::scenario::{Op, Param, Scenario};
 
@@ -10,7 +10,7 @@ use crate::scenario::{Op, Param, Scenario};
 /// the ledger when one of them writes.
 pub(super) async fn model_for(target: &Target, scenarios: &[Scenario]) -> anyhow::Result<Arc<Model>> {
     if !scenarios.iter().any(draws_data) {
-        return Ok(Arc::new(Model::new(0, Sizes { users: 1, media: 1, user_media: 0 })));
+        return Ok(Arc::new(Model::new(0, Sizes { users: 1, media: 1, user_media: 0 }, &Shape::default())));
     }
     let session = Session::connect(target, "bench").await?;
     let model = ledger::model(&session).await?;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::datagen::random::{Key, ln};
+use crate::datagen::float::ln;
+use crate::datagen::random::Key;
 use crate::scenario::{Process, Scenario};
 use crate::units::Rate;
 

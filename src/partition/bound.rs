@@ -93,6 +93,21 @@ pub fn month_bound(year: u16, month: u8) -> String {
     )
 }
 
+/// Seconds from 1970 to 2000, where PostgreSQL begins to count.
+const EPOCH_S: i64 = 946_684_800;
+
+/// The moments of a bound of one `timestamptz` column, from and to, as PostgreSQL prints it in UTC: microseconds since 2000.
+/// `None` for any other bound.
+#[must_use]
+pub fn moments(bound: &str) -> Option<std::ops::Range<i64>> {
+    let (from, to) = bound.strip_prefix("FOR VALUES FROM ('")?.strip_suffix("')")?.split_once("') TO ('")?;
+    let moment = |text: &str| {
+        let timestamp: jiff::Timestamp = text.parse().ok()?;
+        Some(timestamp.as_microsecond() - EPOCH_S * 1_000_000)
+    };
+    Some(moment(from)?..moment(to)?)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -141,6 +156,19 @@ mod tests {
         assert_eq!(month_leaf_name("login_events", &december).as_deref(), Some("login_events_y2027m12"));
         for other in ["DEFAULT", "FOR VALUES FROM ('2027-12-02 00:00:00+00') TO ('2028-01-01 00:00:00+00')"] {
             assert_eq!(month_leaf_name("login_events", other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn moments_are_read_as_printed() {
+        let day = 86_400_000_000;
+        assert_eq!(moments(&month_bound(2000, 1)), Some(0..31 * day));
+        for other in [
+            "DEFAULT",
+            "FOR VALUES FROM (1) TO (2)",
+            "FOR VALUES FROM (MINVALUE) TO ('2000-01-01 00:00:00+00')",
+        ] {
+            assert_eq!(moments(other), None, "{other}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! The live leaves of a hash-partitioned table, always from the catalog: during a split moduli are mixed, and arithmetic
 //! on names would be wrong.
 
+use std::ops::Range;
+
 use tokio_postgres::Row;
 
 use super::bound::HashBound;
@@ -31,6 +33,35 @@ impl Leaf {
     pub fn bound(&self) -> HashBound {
         HashBound { modulus: self.modulus, remainder: self.remainder }
     }
+}
+
+/// A leaf of a table that is partitioned by time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MonthLeaf {
+    /// Its schema.
+    pub schema: String,
+    /// Its name, without the schema.
+    pub name: String,
+    /// The moments that it takes, in microseconds since 2000; `None` for the default leaf.
+    pub months: Option<Range<i64>>,
+}
+
+/// The leaves of `schema.table`, which is partitioned by one column of moments; none when there is no such table. `None`
+/// where a bound is of another kind. The session's time zone is to be UTC.
+///
+/// # Errors
+/// When the server refuses.
+pub async fn live_months(session: &Session, schema: &str, table: &str) -> Result<Option<Vec<MonthLeaf>>> {
+    let doing = || format!("read the leaves of {schema}.{table}");
+    let rows = session.query(LEAVES, &[&schema, &table]).await.doing(doing)?;
+    let leaf = |row: &Row| {
+        let bound: String = row.try_get("bound")?;
+        let months = super::bound::moments(&bound);
+        let known = months.is_some() || bound == "DEFAULT";
+        let leaf = MonthLeaf { schema: row.try_get("schema")?, name: row.try_get("name")?, months };
+        Ok(known.then_some(leaf))
+    };
+    rows.iter().map(leaf).collect::<Result<Option<Vec<_>>>>().doing(doing)
 }
 
 /// The leaves of `schema.table` by modulus and remainder; none when there is no such partitioned table.

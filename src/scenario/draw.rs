@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use super::{Column, Op, Param, Scenario};
 use crate::datagen::Model;
-use crate::datagen::random::{Draws, Key, exp, ln};
+use crate::datagen::float::{exp, ln};
+use crate::datagen::random::{Draws, Key};
 
 /// A value to bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,7 +146,7 @@ impl Source {
                 })
             }
             Self::Popularity { column } => {
-                column_value(*column, &mut draws, model, |draws| model.popular_media(draws.unit()))
+                column_value(*column, &mut draws, model, |draws| model.popular_media(draws.bits()))
             }
             Self::Weighted { values, total } => Value::Text(weighted(values, draws.below(*total)).to_owned()),
             Self::Uniform { min, span } => Value::Int(min.wrapping_add_unsigned(draws.below(*span))),
@@ -232,10 +233,13 @@ pub fn drawings(scenario: &Scenario, seed: u64, model: &Arc<Model>) -> BTreeMap<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::datagen::Sizes;
+    use crate::datagen::{Shape, Sizes};
 
     fn model() -> Arc<Model> {
-        Arc::new(Model::new(7, Sizes { users: 100, media: 500, user_media: 1_000 }))
+        static MODEL: std::sync::LazyLock<Arc<Model>> = std::sync::LazyLock::new(|| {
+            Arc::new(Model::new(7, Sizes { users: 100, media: 500, user_media: 1_000 }, &Shape::default()))
+        });
+        Arc::clone(&MODEL)
     }
 
     fn drawn(param: Param, i: u64) -> Value {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::draw::Drawing;
 use super::problem::{Problem, Rejected};
 use super::{Op, Scenario, files};
-use crate::datagen::{Model, Sizes};
+use crate::datagen::{Model, Shape, Sizes};
 use crate::pg::error::Doing as _;
 use crate::pg::{PgError, Session};
 
@@ -18,7 +18,7 @@ const LIVE: &str = include_str!("live.sql");
 /// [`Rejected`] with what does not fit, at its place in the files; otherwise a conversation that broke.
 pub async fn check_live(session: &Session, scenarios: &[Scenario]) -> anyhow::Result<()> {
     // Kinds of values, not values, are compared: one of each is enough.
-    let model = Arc::new(Model::new(0, Sizes { users: 1, media: 1, user_media: 0 }));
+    let model = Arc::new(Model::new(0, Sizes { users: 1, media: 1, user_media: 0 }, &Shape::default()));
     let mut rejected = Rejected::new();
     for scenario in scenarios {
         let text = files::text_of(&scenario.file)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use omtdb::datagen::{self, Foreign, Sizes, Spec};
+use omtdb::datagen::{self, Sizes, Spec};
 use omtdb::migrate::{self, Source};
 use omtdb::pg::cluster::{self, Cluster, Lease, Options, Settings};
 use omtdb::pg::{Programs, Session, Target};
@@ -37,7 +37,7 @@ pub(crate) const LOADED: Sizes = Sizes { users: 300, media: 1_000, user_media: 3
 
 /// How the tests generate.
 pub(crate) fn spec(seed: u64, sizes: Sizes) -> Spec {
-    Spec { seed, sizes, jobs: NonZeroUsize::MIN.saturating_add(1), foreign: Foreign::Refuse }
+    Spec { jobs: NonZeroUsize::MIN.saturating_add(1), ..Spec::of(seed, sizes) }
 }
 
 /// A running server that goes when the test ends, also when it fails.
@@ -63,6 +63,17 @@ impl Server {
 
     pub(crate) fn cluster(&self) -> &Cluster {
         self.lease.cluster()
+    }
+
+    /// Kills its server with signal 9 and starts it again.
+    pub(crate) fn kill_and_start_again(&self) {
+        let pid_file = self.cluster().data_dir().join("postmaster.pid");
+        let pid = std::fs::read_to_string(pid_file).unwrap().lines().next().unwrap().parse().unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+        while self.cluster().is_running() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(self.cluster().start().unwrap());
     }
 
     /// An empty database of its own in this server.
@@ -154,13 +165,22 @@ impl SmallDisk {
         disk
     }
 
+    /// Bytes that are free.
+    pub(crate) fn free(&self) -> u64 {
+        let disk = nix::sys::statvfs::statvfs(&self.dir).unwrap();
+        disk.blocks_available() * disk.fragment_size()
+    }
+
     /// Fills it but for the last few MiB, until the returned file is dropped.
     pub(crate) fn leave(&self, mib: u64) -> tempfile::NamedTempFile {
-        let disk = nix::sys::statvfs::statvfs(&self.dir).unwrap();
-        let free = disk.blocks_available() * disk.fragment_size();
+        let free = self.free();
         let mut ballast = tempfile::NamedTempFile::new_in(&self.dir).unwrap();
         let zeros = std::io::Read::take(std::io::repeat(0), free.saturating_sub(mib << 20));
-        std::io::copy(&mut { zeros }, &mut ballast).unwrap();
+        match std::io::copy(&mut { zeros }, &mut ballast) {
+            // Whoever else writes may have been faster.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {}
+            copied => drop(copied.unwrap()),
+        }
         ballast
     }
 
@@ -172,6 +192,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        drop(std::process::Command::new("umount").arg(&self.dir).status());
+        // Lazily: a failing test may leave a server in it.
+        drop(std::process::Command::new("umount").arg("-l").arg(&self.dir).status());
     }
 }

@@ -16,6 +16,7 @@ mod drill;
 mod explain;
 mod gate;
 mod generate;
+mod generate_parts;
 mod harness;
 mod migrate;
 mod report;

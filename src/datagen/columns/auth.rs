@@ -50,27 +50,34 @@ pub(in crate::datagen) fn write_token(model: &Model, index: u64, rows: &mut Rows
     rows.end();
 }
 
+/// When event `index` happened: they are in the order of time.
+pub(in crate::datagen) fn occurred(model: &Model, index: u64) -> Micros {
+    let step = u64::MAX / Table::LoginEvents.entities(model);
+    between(SINCE, NOW, index * step)
+}
+
 pub(in crate::datagen) fn write_login(model: &Model, index: u64, rows: &mut Rows) {
     let mut draws = model.draws(Table::LoginEvents, index);
-    let user = model.user(model.skewed_user(draws.bits()));
+    let occurred = occurred(model, index);
+    let user = model.user(model.user_by(occurred, draws.bits()));
     let outcome = match draws.below(100) {
+        // Whoever has not signed up yet is unknown.
+        _ if user.signup() > occurred => "unknown-user",
         0..4 => "unknown-user",
         4..11 => "wrong-password",
         11 => "locked",
         _ => "success",
     };
-    let known = outcome != "unknown-user";
-    let since = if known { user.signup().max(SINCE) } else { SINCE };
     rows.begin();
     rows.uuid(model.row_id(Table::LoginEvents, index));
-    rows.time(between(since, NOW, draws.bits()));
-    if known {
-        rows.uuid(user.id());
-        rows.text(&user.email());
-    } else {
+    rows.time(occurred);
+    if outcome == "unknown-user" {
         // A name that is no user's: theirs end in digits.
         rows.null();
         rows.pieces([draws.word(&words().first), "@", draws.word(&words().providers)]);
+    } else {
+        rows.uuid(user.id());
+        rows.text(&user.email());
     }
     rows.inet(address(&mut draws));
     rows.text(draws.word(&words().agents));

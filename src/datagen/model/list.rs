@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
-use super::{Micros, Model, NOW};
-use crate::datagen::dist::{between, squared};
-use crate::datagen::random::share;
+use super::{LAUNCH, Micros, Model, NOW};
+use crate::datagen::dist::{between, fraction, squared};
+use crate::datagen::random::{share, unit};
 
 /// One list.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +17,11 @@ pub struct List<'a> {
 const SMART: u64 = 7_864;
 /// No list has more items.
 const LONGEST: u64 = 60;
+
+/// Square root of a fraction of 2^64: what grows with the square of time, back to time.
+fn root(bits: u64) -> u64 {
+    fraction(unit(bits).sqrt())
+}
 
 impl List<'_> {
     /// Its index.
@@ -34,7 +39,7 @@ impl List<'_> {
     /// Index of the user it belongs to.
     #[must_use]
     pub fn owner(&self) -> u64 {
-        self.model.skewed_user(self.model.keys.list.of(self.index).bits())
+        self.model.user_by(self.wanted(), self.model.keys.list.of(self.index).bits())
     }
 
     /// Whether a filter defines it, instead of items.
@@ -55,31 +60,42 @@ impl List<'_> {
         items.min(self.model.sizes.media)
     }
 
-    /// When its owner made it.
+    /// When its owner made it: lists are in this order, but for those of the very first users.
     #[must_use]
     pub fn created(&self) -> Micros {
+        self.wanted().max(self.model.user(self.owner()).signup())
+    }
+
+    fn wanted(&self) -> Micros {
+        let step = u64::MAX / self.model.lists();
         let draw = self.model.keys.list.within(self.index).of(2).bits();
-        between(self.model.user(self.owner()).signup(), NOW, draw)
+        // Ever more users make ever more lists.
+        between(LAUNCH, NOW, root(self.index * step + share(step, draw)))
     }
 
     /// Its media by falling popularity.
     pub fn media(&self) -> impl Iterator<Item = u64> + '_ {
         let key = self.model.keys.listed.within(self.index);
         let model = self.model;
-        model.popularity.ranks(key, self.items()).map(|rank| model.media_by_rank(rank))
+        let strata = model.popularity.strata(self.items(), key.of(u64::MAX).bits());
+        strata.all(key).map(|rank| model.media_by_rank(rank))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::datagen::shape::Shape;
     use crate::datagen::{Model, Sizes};
 
     #[test]
     fn lists_have_owners_and_distinct_media() {
-        let model = Model::new(5, Sizes { users: 100, media: 30, user_media: 0 });
+        let model = Model::new(5, Sizes { users: 300, media: 30, user_media: 0 }, &Shape::default());
+        let mut last = 0;
         let mut smart = 0;
         for list in (0..model.lists()).map(|i| model.list(i)) {
-            assert!(list.owner() < 100);
+            assert!(list.owner() < 300);
+            assert!(list.created() >= model.user(list.owner()).signup() && list.wanted() >= last);
+            last = list.wanted();
             let media: std::collections::HashSet<u64> = list.media().collect();
             assert_eq!(media.len() as u64, list.items());
             assert_eq!(list.is_smart(), list.items() == 0);

@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
-use super::{LAUNCH, Micros, Model, NOW, YOUNGEST};
-use crate::datagen::dist::squared;
-use crate::datagen::random::{Draws, share};
+use super::{IMPORT, LAUNCH, Micros, Model, NOW, YOUNGEST};
+use crate::datagen::dist::{between, squared};
+use crate::datagen::random::{share, unit};
 use crate::datagen::words::words;
 
 /// What a medium is; `media_type` in the database.
@@ -25,6 +25,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Book, Self::Movie, Self::Series, Self::Game, Self::Audio, Self::Event];
+
     /// Its name in `media_type`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -72,48 +75,59 @@ impl Medium<'_> {
         self.model.media_id(self.index)
     }
 
-    fn nature(&self) -> Draws {
-        self.model.keys.kind.of(self.index)
-    }
-
     /// What it is.
     #[inline]
     #[must_use]
     pub fn kind(&self) -> Kind {
-        match self.nature().below(100) {
-            0..30 => Kind::Book,
-            30..52 => Kind::Movie,
-            52..66 => Kind::Series,
-            66..82 => Kind::Game,
-            82..95 => Kind::Audio,
-            _ => Kind::Event,
-        }
+        self.kind_of(self.model.keys.kind.bits(self.index))
+    }
+
+    /// The kind, from the upper 16 of 64 random bits.
+    #[inline]
+    fn kind_of(&self, bits: u64) -> Kind {
+        let draw = bits >> 48;
+        let position = self.model.odds.kinds.iter().filter(|&&end| draw >= end).count();
+        Kind::ALL[position]
     }
 
     /// How long it is: pages of a book, minutes of what is watched or heard, hours of play.
     #[inline]
     #[must_use]
     pub fn length(&self) -> u64 {
-        let (shortest, longest) = self.kind().lengths();
-        let mut draws = self.nature();
-        let (_, bits) = (draws.bits(), draws.bits());
-        shortest + share(longest - shortest, squared(bits))
+        self.lengths().0
     }
 
-    /// When it entered the catalogue.
+    /// How long it is, and how long among its kind as a fraction of 2^64, which is a third on average.
+    #[inline]
+    pub(in crate::datagen) fn lengths(&self) -> (u64, u64) {
+        let bits = self.model.keys.kind.bits(self.index);
+        let (shortest, longest) = self.kind_of(bits).lengths();
+        // The lower 48 bits are not those that decide the kind.
+        let relative = squared(bits << 16);
+        (shortest + share(longest - shortest, relative), relative)
+    }
+
+    /// When it entered the catalogue: most were imported before the launch, the rest appeared steadily.
     #[inline]
     #[must_use]
     pub fn entered(&self) -> Micros {
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            reason = "below 2^53 either way"
-        )]
-        let since = {
-            let at = self.index as f64 + self.model.keys.entered.of(self.index).unit();
-            ((NOW - YOUNGEST - LAUNCH) as f64 * (at / self.model.sizes.media as f64)) as i64
+        let (imported, media) = (self.model.imported, self.model.sizes.media);
+        let bits = self.model.keys.entered.bits(self.index);
+        let evenly = |position: u64, of: u64| {
+            let step = u64::MAX / of;
+            position * step + share(step, bits)
         };
-        LAUNCH + since
+        if self.index < imported {
+            between(LAUNCH - IMPORT, LAUNCH, evenly(self.index, imported))
+        } else {
+            between(LAUNCH, NOW - YOUNGEST, evenly(self.index - imported, media - imported))
+        }
+    }
+
+    /// Whether it was in the catalogue by `time`, when users were there.
+    #[inline]
+    pub(super) fn is_there_by(&self, time: Micros) -> bool {
+        self.index < self.model.imported || self.entered() <= time
     }
 
     /// Its title.
@@ -127,7 +141,7 @@ impl Medium<'_> {
     #[must_use]
     pub fn title_parts(&self) -> [&'static str; 6] {
         let w = words();
-        let mut draws = self.model.keys.title.of(self.index);
+        let mut draws = self.model.keys.title.stream(self.index);
         match draws.below(5) {
             0 => ["The ", draws.word(&w.adjectives), " ", draws.word(&w.nouns), "", ""],
             1 => [
@@ -168,13 +182,11 @@ impl Medium<'_> {
         Some(format!("{digits}{}", (10 - sum % 10) % 10))
     }
 
-    /// How good it is on the scale of ratings, at popularity rank `rank`: popular media are better on average.
+    /// How much better or worse than others it is, in points.
     #[inline]
     #[must_use]
-    pub(in crate::datagen) fn quality(&self, rank: u64) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "ranks are far below 2^53")]
-        let popular = 300.0 / (300.0 + rank as f64);
-        6.6 + 1.6 * popular + 2.2 * (self.model.keys.quality.of(self.index).unit() - 0.5)
+    pub(in crate::datagen) fn quality(&self) -> f64 {
+        2.2 * (unit(self.model.keys.quality.bits(self.index)) - 0.5)
     }
 }
 
@@ -184,10 +196,11 @@ mod tests {
 
     use super::*;
     use crate::datagen::Sizes;
+    use crate::datagen::shape::Shape;
 
     #[test]
     fn external_ids_and_isbns_are_unique_and_well_formed() {
-        let model = Model::new(9, Sizes { users: 1, media: 10_000, user_media: 0 });
+        let model = Model::new(9, Sizes { users: 1, media: 10_000, user_media: 0 }, &Shape::default());
         let ids: HashSet<String> = (0..10_000).map(|i| model.media(i).external_id()).collect();
         assert_eq!(ids.len(), 10_000);
         let isbns: Vec<String> = (0..10_000).filter_map(|i| model.media(i).isbn()).collect();
@@ -200,11 +213,11 @@ mod tests {
 
     #[test]
     fn lengths_and_times_stay_in_range() {
-        let model = Model::new(9, Sizes { users: 1, media: 5_000, user_media: 0 });
+        let model = Model::new(9, Sizes { users: 1, media: 5_000, user_media: 0 }, &Shape::default());
         for medium in (0..5_000).map(|i| model.media(i)) {
             let (shortest, longest) = medium.kind().lengths();
             assert!((shortest..=longest).contains(&medium.length()));
-            assert!((LAUNCH..=NOW - YOUNGEST).contains(&medium.entered()));
+            assert!((LAUNCH - IMPORT..=NOW - YOUNGEST).contains(&medium.entered()));
             assert!(!medium.title().is_empty());
         }
     }

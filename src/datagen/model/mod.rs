@@ -2,19 +2,30 @@
 //!
 //! The loader writes these values and the load engine draws its parameters from them, so what a scenario binds exists.
 //! Indexes run from 0: users in the order in which they signed up, media in the order in which they entered the
-//! catalogue, lists in no order.
+//! catalogue, lists in the order in which they were made.
 
+pub(super) mod card;
+mod library;
 mod list;
 mod media;
+mod odds;
 mod user;
 
+use std::sync::Arc;
+
+pub(super) use card::{Card, Nature};
+pub use library::{Library, Pick};
 pub use list::List;
 pub use media::{Kind, Medium};
+pub(super) use odds::Odds;
 pub use user::User;
 use uuid::Uuid;
 
-use super::dist::{Activity, Popularity, squared};
+use super::clock::Clock;
+use super::dist::{Activity, squared};
+use super::popularity::Popularity;
 use super::random::{Draws, Ids, Key, Permutation, share};
+use super::shape::{Knob, Shape};
 use super::{Sizes, Table};
 
 /// Microseconds since 2000-01-01 UTC, as PostgreSQL counts and sends them.
@@ -24,8 +35,10 @@ pub type Micros = i64;
 pub const DAY: Micros = 86_400_000_000;
 /// The data's present, 2026-11-01: nothing in them happened later, whatever the clock says.
 pub const NOW: Micros = 9_801 * DAY;
-/// The first user signed up and the first medium was entered on 2018-01-01.
+/// The first user signed up on 2018-01-01.
 pub const LAUNCH: Micros = 6_575 * DAY;
+/// What was there before the launch was entered in these days.
+const IMPORT: Micros = 30 * DAY;
 /// The youngest user and medium are this old, so that something can have happened since.
 const YOUNGEST: Micros = DAY;
 
@@ -34,8 +47,16 @@ const YOUNGEST: Micros = DAY;
 pub struct Model {
     seed: u64,
     sizes: Sizes,
+    shape: Shape,
+    odds: Odds,
+    clock: Clock,
+    /// The data's present in activity time.
+    end: u64,
     activity: Activity,
     popularity: Popularity,
+    signups: user::Signups,
+    /// Media that were there before the launch.
+    imported: u64,
     /// From rank to medium.
     by_rank: Permutation,
     /// From medium to the number in its external id and ISBN.
@@ -46,6 +67,8 @@ pub struct Model {
     media_ids: Ids,
     list_ids: Ids,
     keys: Keys,
+    /// Of the first ranks.
+    cards: Arc<[Option<Card>]>,
 }
 
 /// Keys of the properties that are drawn often, derived once.
@@ -59,23 +82,32 @@ pub(super) struct Keys {
     pub(super) title: Key,
     pub(super) quality: Key,
     pub(super) list: Key,
-    pub(super) picks: Key,
-    pub(super) items: Key,
+    pub(super) library: Key,
     pub(super) listed: Key,
     /// What else stands in a row, by table.
     pub(super) rows: [Key; Table::ALL.len()],
 }
 
 impl Model {
-    /// The data set of `seed` and `sizes`, which have been [checked](Sizes::check). Takes some 50 ns for each user.
+    /// The data set of `seed`, `sizes` and `shape`, which have been [checked](Sizes::check). Takes some 50 ns for each
+    /// user.
     #[must_use]
-    pub fn new(seed: u64, sizes: Sizes) -> Self {
+    pub fn new(seed: u64, sizes: Sizes, shape: &Shape) -> Self {
         let key = |name| Key::new(seed, name);
-        Self {
+        let Sizes { users, media, user_media } = sizes;
+        let new = super::dist::fraction(shape.get(Knob::MediaNew));
+        let clock = Clock::default();
+        let mut model = Self {
             seed,
             sizes,
-            activity: Activity::new(key("user.items"), sizes.users, sizes.media, sizes.user_media),
-            popularity: Popularity::new(sizes.media),
+            shape: *shape,
+            odds: Odds::new(shape),
+            activity: Activity::new(key("user.items"), users, media, user_media, shape),
+            popularity: Popularity::new(media, shape),
+            signups: user::Signups::new(&clock, users, shape),
+            end: clock.at(NOW),
+            clock,
+            imported: media - share(media, new),
             by_rank: Permutation::new(key("media.rank"), sizes.media),
             numbers: Permutation::new(key("media.number"), sizes.media),
             owners: Permutation::new(key("list.owner"), sizes.users),
@@ -91,12 +123,15 @@ impl Model {
                 title: key("media.title"),
                 quality: key("media.quality"),
                 list: key("list"),
-                picks: key("user_media.picks"),
-                items: key("user_media.items"),
+                library: key("user_media"),
                 listed: key("list_items.picks"),
                 rows: Table::ALL.map(|table| key(table.name())),
             },
-        }
+            cards: Arc::default(),
+        };
+        let card = |rank| Card::of(&model.media(model.media_by_rank(rank)));
+        model.cards = (0..media.min(card::KEPT)).map(card).collect();
+        model
     }
 
     /// Seed of every value.
@@ -111,14 +146,26 @@ impl Model {
         self.sizes
     }
 
-    pub(super) fn keys(&self) -> &Keys {
-        &self.keys
+    /// What shapes it.
+    #[must_use]
+    pub fn shape(&self) -> &Shape {
+        &self.shape
     }
 
-    /// Number of lists: three for every two users.
+    pub(super) fn odds(&self) -> &Odds {
+        &self.odds
+    }
+
+    /// Number of lists.
     #[must_use]
     pub fn lists(&self) -> u64 {
-        self.sizes.users * 3 / 2
+        times(self.sizes.users, self.shape.get(Knob::Lists))
+    }
+
+    /// Number of media with a relation of their own.
+    #[must_use]
+    pub fn relations(&self) -> u64 {
+        times(self.sizes.media, self.shape.get(Knob::Relations))
     }
 
     /// Id of user `index`.
@@ -185,16 +232,35 @@ impl Model {
         self.by_rank.invert(index)
     }
 
-    /// Index of the medium at the point `at` in [0, 1) of the popularity distribution: uniform draws give popular media.
+    /// Index of the medium at the point `fraction / 2^64` of the popularity distribution: random bits give popular media.
     #[must_use]
-    pub fn popular_media(&self, at: f64) -> u64 {
-        self.media_by_rank(self.popularity.rank(at))
+    pub fn popular_media(&self, fraction: u64) -> u64 {
+        self.media_by_rank(self.popularity.rank(fraction))
     }
 
-    /// The media in the library of user `index`, who has `items` of them, as `(rank, medium)` by falling popularity.
-    pub fn library(&self, index: u64, items: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let picks = self.keys.picks.within(index);
-        self.popularity.ranks(picks, items).map(|rank| (rank, self.media_by_rank(rank)))
+    /// The library of user `index`, who has `items` media in it.
+    #[inline]
+    #[must_use]
+    pub fn library(&self, index: u64, items: u64) -> Library<'_> {
+        Library::new(self, index, items)
+    }
+
+    /// Index of a user who had signed up by `time`, from 64 random bits: old ones are drawn more often. The first user is
+    /// there from the beginning.
+    pub(super) fn user_by(&self, time: Micros, draw: u64) -> u64 {
+        share(self.signups.by(self.clock.at(time)).max(1), squared(draw))
+    }
+
+    /// When user `index` signed up, in activity time.
+    #[inline]
+    fn signed_up(&self, index: u64) -> u64 {
+        self.signups.at(index, self.keys.signup.bits(index))
+    }
+
+    /// What is kept of the medium with popularity rank `rank`.
+    #[inline]
+    pub(super) fn kept(&self, rank: u64) -> Option<&Card> {
+        self.cards.get(usize::try_from(rank).ok()?)?.as_ref()
     }
 
     /// Index of a user, from 64 random bits: some are drawn often, most seldom.
@@ -213,9 +279,24 @@ impl Model {
     }
 }
 
+/// `part` of `whole`, rounded.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "both are far below 2^53"
+)]
+fn times(whole: u64, part: f64) -> u64 {
+    (whole as f64 * part + 0.5) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn model(seed: u64, sizes: Sizes) -> Model {
+        Model::new(seed, sizes, &Shape::default())
+    }
 
     #[test]
     fn the_present_is_2026_11_01() {
@@ -229,10 +310,11 @@ mod tests {
 
     #[test]
     fn a_library_has_no_medium_twice() {
-        let model = Model::new(1, Sizes { users: 50, media: 200, user_media: 5_000 });
+        let model = model(1, Sizes { users: 50, media: 200, user_media: 5_000 });
         for user in 0..50 {
             let items = model.user(user).items();
-            let media: std::collections::HashSet<u64> = model.library(user, items).map(|(_, m)| m).collect();
+            let library = model.library(user, items);
+            let media: std::collections::HashSet<u64> = (0..items).map(|i| library.pick(i).media).collect();
             assert_eq!(media.len() as u64, items);
         }
         assert_eq!(model.items_of_users().sum::<u64>(), 5_000);
@@ -240,7 +322,7 @@ mod tests {
 
     #[test]
     fn ranks_and_media_name_each_other() {
-        let model = Model::new(1, Sizes { users: 1, media: 999, user_media: 1 });
+        let model = model(1, Sizes { users: 1, media: 999, user_media: 1 });
         assert!((0..999).all(|rank| model.rank_of_media(model.media_by_rank(rank)) == rank));
     }
 }

@@ -7,6 +7,9 @@ CREATE TABLE IF NOT EXISTS omtdb.data_set (
     users BIGINT NOT NULL,
     media BIGINT NOT NULL,
     user_media BIGINT NOT NULL,
+    shape JSONB NOT NULL,
+    layout TEXT NOT NULL,
+    shards INT NOT NULL,
     complete BOOLEAN NOT NULL DEFAULT FALSE,
     written_to BOOLEAN NOT NULL DEFAULT FALSE
 );
@@ -27,8 +30,13 @@ CREATE TABLE IF NOT EXISTS omtdb.deferred (
     UNIQUE (schema_name, table_name, name)
 );
 CREATE TABLE IF NOT EXISTS omtdb.built (
+    definition BIGINT NOT NULL,
     kind TEXT NOT NULL,
     schema_name TEXT NOT NULL,
     leaf_name TEXT NOT NULL,
     name TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS omtdb.load_window (
+    name TEXT PRIMARY KEY,
+    previous TEXT
 )

@@ -1,0 +1,386 @@
+//! `omtdb generate` in parts: resumed, shared out, into files, on servers that are not as one would wish.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use omtdb::datagen::{self, Preset, Shard, Spec, Start, Window};
+use omtdb::pg::{Session, Target};
+use omtdb::run::Run;
+
+use super::generate::{NOTHING, drift, failures, number, sql};
+use crate::harness::{LOADED, Server, SmallDisk, command, json, omtdb, programs, spec, text};
+
+/// Large enough to be hit in the middle, small enough for a debug build.
+const SIZES: [&str; 6] = ["--users", "2k", "--media", "4k", "--user-media", "100k"];
+
+/// The checksums of an undisturbed load of [`SIZES`], made without a server.
+fn undisturbed() -> BTreeMap<String, String> {
+    let output = omtdb(&[&["generate", "--sink", "null", "--json"], &SIZES[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    sums(&json(&output))
+}
+
+fn sums(report: &serde_json::Value) -> BTreeMap<String, String> {
+    let tables = report["tables"].as_array().unwrap().iter();
+    tables
+        .map(|t| (t["table"].as_str().unwrap().to_owned(), t["checksum"].as_str().unwrap().to_owned()))
+        .collect()
+}
+
+fn start_loading(url: &str, more: &[&str]) -> Child {
+    let mut command = command();
+    command.args(["generate", "--url", url]).args(SIZES).args(more);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_is_killed_again_and_again_ends_as_if_it_had_not_been() {
+    let server = Server::with_settings(&[("fsync", "on")]);
+    let target = server.migrated().await;
+    let url = server.url(&target.dbname);
+    // The first begins anew; moments spread over the whole run, the same in every run of the test.
+    let mut more: &[&str] = &[];
+    let mut kills = 0;
+    for moment in [300, 900, 600, 1400, 1900, 1100] {
+        let mut child = start_loading(&url, more);
+        std::thread::sleep(Duration::from_millis(moment));
+        if moment % 500 == 400 {
+            server.kill_and_start_again();
+        }
+        let was_running = child.try_wait().unwrap().is_none();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += u32::from(was_running);
+        // Before the tables are emptied there is nothing to resume.
+        if datagen::ledger::data_set(&Session::connect(&target, "test").await.unwrap())
+            .await
+            .unwrap()
+            .is_some()
+        {
+            more = &["--resume"];
+        }
+    }
+    assert!(kills >= 3, "the load was over too soon to be killed");
+    let resumed = omtdb(&[&["generate", "--url", &url, "--resume", "--json"], &SIZES[..]].concat());
+    assert_eq!(resumed.status.code(), Some(0), "{}", text(&resumed));
+    assert_eq!(sums(&json(&resumed)), undisturbed());
+    assert_eq!(failures(&target).await, NOTHING);
+    assert_eq!(drift(&target).await, []);
+    // Once more there is nothing left to do.
+    let again = omtdb(&[&["generate", "--url", &url, "--resume", "--json"], &SIZES[..]].concat());
+    assert_eq!((again.status.code(), sums(&json(&again))), (Some(0), undisturbed()), "{}", text(&again));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_missing_relations_are_loaded() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    let whole = datagen::generate(&Run::silent(), &target, &spec(7, LOADED)).await.unwrap();
+    let resume = Spec { start: Start::Resume, ..spec(7, LOADED) };
+    sql(
+        &target,
+        "UPDATE omtdb.data_set SET complete = FALSE;
+         DELETE FROM omtdb.loaded WHERE relation = 'interaction.user_media_m16_r03';
+         TRUNCATE interaction.user_media_m16_r05;
+         CREATE TABLE public.before AS SELECT relname, relfilenode FROM pg_class WHERE relname LIKE 'user_media_m16_r__'",
+    )
+    .await;
+    let resumed = datagen::generate(&Run::silent(), &target, &resume).await.unwrap();
+    assert_eq!(
+        resumed.tables.iter().map(|t| &t.checksum).collect::<Vec<_>>(),
+        whole.tables.iter().map(|t| &t.checksum).collect::<Vec<_>>()
+    );
+    assert_eq!(failures(&target).await, NOTHING);
+    // Truncation gives a relation a new file.
+    let session = Session::connect(&target, "test").await.unwrap();
+    let touched = "SELECT count(*) FROM public.before AS b JOIN pg_class AS c USING (relname) WHERE b.relfilenode <> c.relfilenode";
+    assert_eq!(number(&session, touched).await, 2);
+    session.close().await;
+    let other = Spec { start: Start::Resume, ..spec(8, LOADED) };
+    let error = datagen::generate(&Run::silent(), &target, &other).await.unwrap_err();
+    assert!(format!("{error:#}").contains("other data: seed 7"), "{error:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_shards_at_the_same_time_are_one_run() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    let url = server.url(&target.dbname);
+    let shards = ["1/2", "2/2"].map(|shard| start_loading(&url, &["--shard", shard]));
+    for mut shard in shards {
+        assert!(shard.wait().unwrap().success());
+    }
+    let whole = omtdb(&[&["generate", "--url", &url, "--resume", "--json"], &SIZES[..]].concat());
+    assert_eq!((whole.status.code(), sums(&json(&whole))), (Some(0), undisturbed()), "{}", text(&whole));
+    assert_eq!(failures(&target).await, NOTHING);
+    assert_eq!(drift(&target).await, []);
+
+    // One after the other, the first of them twice: the last makes keys and indexes.
+    let shard = |number| Spec { shard: Shard::new(number, 3).unwrap(), ..spec(7, LOADED) };
+    for number in [2, 1, 2] {
+        datagen::generate(&Run::silent(), &target, &shard(number)).await.unwrap();
+        assert!(failures(&target).await.contains(&"the load was finished".to_owned()));
+    }
+    datagen::generate(&Run::silent(), &target, &shard(3)).await.unwrap();
+    assert_eq!(failures(&target).await, NOTHING);
+    assert_eq!(drift(&target).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_of_another_number_do_not_mix() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    let shard = |number, of| Spec { shard: Shard::new(number, of).unwrap(), ..spec(7, LOADED) };
+    datagen::generate(&Run::silent(), &target, &shard(1, 3)).await.unwrap();
+    let error = datagen::generate(&Run::silent(), &target, &shard(1, 2)).await.unwrap_err();
+    assert!(format!("{error:#}").contains("--shard I/3"), "{error:#}");
+    // One run alone finishes what is left.
+    let resume = Spec { start: Start::Resume, ..spec(7, LOADED) };
+    datagen::generate(&Run::silent(), &target, &resume).await.unwrap();
+    assert_eq!(failures(&target).await, NOTHING);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_hold_the_same_rows_and_psql_loads_them() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    let dir = tempfile::tempdir().unwrap();
+    let sink = format!("dir={}", dir.path().display());
+    for shard in ["1/2", "2/2"] {
+        let args = ["generate", "--sink", &sink, "--shard", shard];
+        let output = omtdb(&[&args, &SIZES[..]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    }
+    let off = "ALTER TABLE interaction.user_media DISABLE TRIGGER ALL; SET session_replication_role = replica;
+        DO $$ DECLARE c record; BEGIN
+            FOR c IN SELECT conname, conrelid::regclass AS t FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 LOOP
+                EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.t, c.conname);
+            END LOOP; END $$";
+    sql(&target, off).await;
+    for script in ["load-1-of-2.sql", "load-2-of-2.sql"] {
+        psql(&server.url(&target.dbname), dir.path(), script);
+    }
+    let session = Session::connect(&target, "test").await.unwrap();
+    assert_eq!(number(&session, "SELECT count(*) FROM interaction.user_media").await, 100_000);
+    let sum =
+        "SELECT (sum(hash_record_extended(ROW(user_id, media_id, status, progress, rating, notes, started_at,
+        completed_at, meta_snapshot::text, created_at, updated_at), 0)))::text FROM interaction.user_media";
+    let found: String = session.query_one(sum, &[]).await.unwrap().try_get(0).unwrap();
+    assert_eq!(found, undisturbed()["interaction.user_media"]);
+    session.close().await;
+
+    // A part that is missing is made again, the others are kept.
+    let path = dir.path().join("interaction.user_media_m16_r03.pgcopy");
+    let (before, kept) = (std::fs::read(&path).unwrap(), dir.path().join("users.users.pgcopy"));
+    let untouched = std::fs::metadata(&kept).unwrap().modified().unwrap();
+    std::fs::remove_file(path.with_extension("json")).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let output = omtdb(&[&["generate", "--sink", &sink, "--resume"], &SIZES[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(std::fs::metadata(&kept).unwrap().modified().unwrap(), untouched);
+}
+
+fn psql(url: &str, dir: &Path, script: &str) {
+    let mut psql = Command::new(programs().bin().join("psql"));
+    psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", script]).current_dir(dir);
+    let output = psql.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_preset_is_what_its_model_says() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    for preset in Preset::ALL {
+        let sizes = datagen::Sizes { users: 2_000, media: 4_000, user_media: 60_000 };
+        let spec = Spec { shape: preset.shape(sizes.media), ..spec(11, sizes) };
+        datagen::generate(&Run::silent(), &target, &spec).await.unwrap();
+        assert_eq!(failures(&target).await, NOTHING, "{preset}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disturbed_distribution_is_noticed() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    let generated = datagen::generate(&Run::silent(), &target, &spec(7, LOADED)).await.unwrap();
+    assert!(generated.shape.is_some());
+    sql(
+        &target,
+        "DELETE FROM interaction.user_media WHERE media_id = (
+             SELECT media_id FROM interaction.user_media GROUP BY media_id ORDER BY count(*) DESC, media_id LIMIT 1)",
+    )
+    .await;
+    let failed = failures(&target).await.join("\n");
+    for check in
+        ["rows of interaction.user_media", "users who hold the most popular medium", "holders of rank 1"]
+    {
+        assert!(failed.contains(check), "{check} is not in\n{failed}");
+    }
+    datagen::generate(
+        &Run::silent(),
+        &target,
+        &Spec { foreign: datagen::Foreign::Truncate, ..spec(7, LOADED) },
+    )
+    .await
+    .unwrap();
+    sql(&target, "UPDATE interaction.user_media SET status = 'planned' WHERE status = 'dropped'").await;
+    let failed = failures(&target).await.join("\n");
+    assert!(failed.contains("share of items dropped"), "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_what_the_load_takes_and_changes_nothing() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    let url = server.url(&target.dbname);
+    let output = omtdb(&[&["generate", "--url", &url, "--dry-run", "--json"], &SIZES[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let estimate = json(&output);
+    let session = Session::connect(&target, "test").await.unwrap();
+    assert_eq!(number(&session, "SELECT count(*) FROM pg_namespace WHERE nspname = 'omtdb'").await, 0);
+    assert!(estimate["free_bytes"].as_u64().unwrap() > 0);
+
+    let output = omtdb(&[&["generate", "--url", &url, "--json"], &SIZES[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    for table in estimate["tables"].as_array().unwrap() {
+        let name = table["table"].as_str().unwrap();
+        let size = |function: &str| {
+            format!(
+                "SELECT sum({function}(t.relid))::int8 FROM (SELECT relid FROM pg_partition_tree('{name}') WHERE isleaf
+                 UNION SELECT '{name}'::regclass) AS t"
+            )
+        };
+        let rows = number(&session, &format!("SELECT count(*) FROM {name}")).await;
+        assert_eq!(table["rows"].as_i64(), Some(rows), "{name}");
+        let stored = number(&session, &size("pg_relation_size")).await;
+        let told = table["heap_bytes"].as_i64().unwrap();
+        // A page a relation more or less; leaves of a few pages are not full.
+        let close = (told - stored).abs() <= stored / 20 + 16 * 8192;
+        assert!(close, "{name}: {told} told, {stored} stored");
+    }
+}
+
+#[test]
+fn a_disk_that_is_too_small_is_refused_before_anything_is_touched() {
+    if programs().run_as().is_none() {
+        // Only root can mount a small disk.
+        return;
+    }
+    let disk = SmallDisk::mount(400);
+    let omtdb = |args: &[&str]| command().args(args).env("OMTDB_HOME", &disk.dir).output().unwrap();
+    let migrated = omtdb(&["migrate", "apply", "--scratch=small"]);
+    assert_eq!(migrated.status.code(), Some(0), "{}", text(&migrated));
+    let refused = omtdb(&["generate", "--profile", "s", "--scratch=small"]);
+    assert_eq!(refused.status.code(), Some(4), "{}", text(&refused));
+    assert!(text(&refused).contains("on the server's disk, where"), "{}", text(&refused));
+    let told = omtdb(&["generate", "--profile", "s", "--scratch=small", "--dry-run"]);
+    assert_eq!(told.status.code(), Some(0), "{}", text(&told));
+    assert!(text(&told).contains("it would be refused"), "{}", text(&told));
+    assert_eq!(omtdb(&["migrate", "verify", "--scratch=small"]).status.code(), Some(0));
+    let destroyed = omtdb(&["cluster", "destroy", "small", "--yes"]);
+    assert_eq!(destroyed.status.code(), Some(0), "{}", text(&destroyed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_servers_hash_differs_rows_go_through_the_parent() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    sql(
+        &target,
+        "CREATE FUNCTION public.odd_hash(uuid, int8) RETURNS int8 LANGUAGE sql IMMUTABLE
+             RETURN hashtextextended($1::text, $2);
+         CREATE OPERATOR CLASS public.odd FOR TYPE uuid USING hash AS OPERATOR 1 =, FUNCTION 2 public.odd_hash(uuid, int8);
+         CREATE TABLE public.like AS TABLE interaction.user_media;
+         DROP TABLE interaction.user_media;
+         CREATE TABLE interaction.user_media (LIKE public.like) PARTITION BY HASH (user_id public.odd);
+         CREATE TABLE interaction.one PARTITION OF interaction.user_media FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+         CREATE TABLE interaction.two PARTITION OF interaction.user_media FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+    )
+    .await;
+    let generated = datagen::generate(&Run::silent(), &target, &spec(7, LOADED)).await.unwrap();
+    assert!(generated.notes.iter().any(|note| note.contains("through its parent")), "{:?}", generated.notes);
+    // Everything is as in a database whose hash is ours.
+    assert_eq!(failures(&target).await, NOTHING);
+    let plain =
+        datagen::sink::generate(&Run::silent(), &spec(7, LOADED), &datagen::sink::Sink::Null, None, None)
+            .await;
+    let sums = |generated: &datagen::Generated| -> Vec<String> {
+        generated.tables.iter().map(|table| table.checksum.clone()).collect()
+    };
+    assert_eq!(sums(&generated), sums(&plain.unwrap()));
+}
+
+const CHANGED: &str = "SELECT count(*) FROM pg_settings WHERE name = 'max_wal_size' AND setting::int >= 50";
+
+async fn wal_size_is(target: &Target, mb: i64) {
+    let session = Session::connect(target, "test").await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), async {
+        // A reload reaches a session in its own time.
+        while number(&session, "SELECT setting::int8 FROM pg_settings WHERE name = 'max_wal_size'").await
+            != mb
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("max_wal_size is not {mb} MB"));
+    session.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_changed_with_consent_only_and_always_put_back() {
+    let server = Server::with_settings(&[("max_wal_size", "32MB"), ("min_wal_size", "32MB")]);
+    let target = server.migrated().await;
+    let url = server.url(&target.dbname);
+    let advised = omtdb(&[&["generate", "--url", &url], &SIZES[..]].concat());
+    assert_eq!(advised.status.code(), Some(0), "{}", text(&advised));
+    assert!(text(&advised).contains("would load faster"), "{}", text(&advised));
+    wal_size_is(&target, 32).await;
+
+    // What ALTER SYSTEM had set before comes back as it was.
+    sql(&target, "ALTER SYSTEM SET max_wal_size = '40MB'").await;
+    sql(&target, "SELECT pg_reload_conf()").await;
+    wal_size_is(&target, 40).await;
+    let mut child = start_loading(&url, &["--tune"]);
+    let session = Session::connect(&target, "test").await.unwrap();
+    while number(&session, CHANGED).await == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it was over before anything was changed");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(failures(&target).await.contains(&"settings still changed for a load".to_owned()));
+    let resume = Spec { start: Start::Resume, window: Window::Apply, ..spec(7, LOADED) };
+    datagen::generate(&Run::silent(), &target, &resume).await.unwrap_err();
+    wal_size_is(&target, 40).await;
+    let resumed = omtdb(&[&["generate", "--url", &url, "--resume", "--tune"], &SIZES[..]].concat());
+    assert_eq!(resumed.status.code(), Some(0), "{}", text(&resumed));
+    wal_size_is(&target, 40).await;
+    assert_eq!(failures(&target).await, NOTHING);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let cases: [(&[&str], &str); 8] = [
+        (&["--set", "items.sgma=1"], "items.sigma"),
+        (&["--set", "notes=7"], "between 0 and 1"),
+        (&["--set", "notes"], "KNOB=VALUE"),
+        (&["--preset", "netflix"], "movielens"),
+        (&["--shard", "3/2"], "second of four is 2/4"),
+        (&["--sink", "s3"], "dir=PATH"),
+        (&["--only", "users"], "--sink null"),
+        (&["--sink", "null", "--dry-run"], "--sink postgres"),
+    ];
+    for (args, said) in cases {
+        let output = omtdb(&[&["generate"], args].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output));
+        assert!(text(&output).contains(said), "{args:?}: {}", text(&output));
+    }
+    let knobs = omtdb(&["generate", "knobs"]);
+    assert_eq!(knobs.status.code(), Some(0));
+    assert!(text(&knobs).contains("items.sigma"), "{}", text(&knobs));
+}
