@@ -185,14 +185,20 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
 
 impl Args {
     fn spec(&self) -> anyhow::Result<Spec> {
-        let LoadArgs { dry_run, resume, shard, sink, only, sample, .. } = &self.load;
+        let LoadArgs { dry_run, resume, shard, sink, only, sample, tune, yes } = &self.load;
+        let server = self.place.url.is_some() || self.place.scratch.is_some();
         let refuse = |why: &str| Err(UsageError(why.to_owned()).into());
         let is_null = matches!(sink, SinkArg::Other(Sink::Null));
         match sink {
             SinkArg::Postgres if only.is_some() || sample.is_some() => {
                 return refuse("--only and --sample go with --sink null or --sink dir=PATH");
             }
-            SinkArg::Other(_) if *dry_run => return refuse("--dry-run goes with --sink postgres"),
+            SinkArg::Other(_) if *dry_run || *tune || *yes || server => {
+                return refuse("--dry-run, --tune, --yes, --url and --scratch go with --sink postgres");
+            }
+            SinkArg::Other(Sink::Null) if *resume => {
+                return refuse("of --sink null nothing is left to resume");
+            }
             SinkArg::Other(_) if sample.is_some() && !is_null => {
                 return refuse("--sample goes with --sink null");
             }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use super::{Check, Knob, Model};
+use super::columns::items::{Status, outcome};
+use super::{Check, Model};
 use crate::pg::Session;
 use crate::pg::error::{Doing as _, Result};
 use crate::run::Run;
@@ -16,6 +17,8 @@ const STATES: &str = include_str!("sql/states.sql");
 
 /// More items than this are not chosen again by the model to be counted: it would take minutes.
 const MOST: u64 = 200_000_000;
+/// Items of which state and rating are drawn again; of more, those of some of the users.
+const SAMPLE: u64 = 5_000_000;
 /// Media whose holders are counted one by one.
 const HEAD: u64 = 20;
 
@@ -142,7 +145,7 @@ pub(super) async fn checks(run: &Run, session: &Session, model: &Model) -> anyho
         });
     }
     task.advance(1);
-    checks.extend(states(session, model).await?);
+    checks.extend(states(run, session, model).await?);
     Ok(checks)
 }
 
@@ -203,49 +206,86 @@ async fn head(session: &Session, model: &Model) -> anyhow::Result<Vec<u64>> {
     Ok(ids.iter().map(|id| holders.get(id).map_or(0, |count| count.cast_unsigned())).collect())
 }
 
+/// Items by state, and their ratings.
+#[derive(Debug, Clone, Copy, Default)]
+struct States {
+    /// In the order of [`Status::ALL`]: items, rated items.
+    of: [(f64, f64); 4],
+    /// Sum of all ratings.
+    points: f64,
+}
+
+impl States {
+    /// Those of every so-manyth user of the model.
+    fn of(run: &Run, model: &Model) -> anyhow::Result<Self> {
+        let mut states = Self::default();
+        let step = (model.sizes().user_media / SAMPLE).max(1);
+        for (user, items) in (0..).zip(model.items_of_users()).step_by(usize::try_from(step)?) {
+            run.check()?;
+            let library = model.library(user, items);
+            for pick in (0..items).map(|number| library.pick(number)) {
+                let (status, rating) = outcome(model, user, pick);
+                let (items, rated) = &mut states.of[status as usize];
+                *items += 1.0;
+                *rated += f64::from(u8::from(rating.is_some()));
+                states.points += f64::from(rating.unwrap_or(0));
+            }
+        }
+        Ok(states)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    async fn found(session: &Session) -> anyhow::Result<Self> {
+        let mut states = Self::default();
+        for row in session.query(STATES, &[]).await.doing(|| "count states".to_owned())? {
+            let count = |column| row.try_get::<_, i64>(column).map(|count| count as f64);
+            let name: String = row.try_get("status")?;
+            if let Some(status) = Status::ALL.iter().position(|status| status.name() == name) {
+                states.of[status] = (count("items")?, count("rated")?);
+            }
+            states.points += count("points")?;
+        }
+        Ok(states)
+    }
+
+    fn items(&self) -> f64 {
+        self.of.iter().map(|(items, _)| items).sum()
+    }
+
+    fn share(&self, status: Status) -> f64 {
+        self.of[status as usize].0 / self.items().max(1.0)
+    }
+
+    fn rated(&self, status: Status) -> f64 {
+        let (items, rated) = self.of[status as usize];
+        rated / items.max(1.0)
+    }
+
+    fn mean_rating(&self) -> f64 {
+        self.points / self.of.iter().map(|(_, rated)| rated).sum::<f64>().max(1.0)
+    }
+}
+
 /// How much was planned, started, finished, given up, rated.
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-async fn states(session: &Session, model: &Model) -> anyhow::Result<Vec<Check>> {
-    let rows = session.query(STATES, &[]).await.doing(|| "count states".to_owned())?;
-    let (mut all, mut ratings, mut points) = (0.0, 0.0, 0.0);
-    let mut states: HashMap<String, (f64, f64)> = HashMap::new();
-    for row in &rows {
-        let count = |column| row.try_get::<_, i64>(column).map(|count| count as f64);
-        let (items, rated, sum) = (count("items")?, count("rated")?, count("points")?);
-        states.insert(row.try_get("status")?, (items, rated));
-        (all, ratings, points) = (all + items, ratings + rated, points + sum);
-    }
-    let of = |state: &str| states.get(state).copied().unwrap_or_default();
-    let shape = model.shape();
-    // Users differ: what a few thousand rows say is further from the whole.
-    let tolerance = |n: f64| 0.015 + 2.0 / f64::max(n, 1.0).sqrt();
-    let share = |state: &str, knob| {
-        near(
-            &format!("share of items {state}"),
-            shape.get(knob),
-            of(state).0 / f64::max(all, 1.0),
-            tolerance(all),
-        )
+async fn states(run: &Run, session: &Session, model: &Model) -> anyhow::Result<Vec<Check>> {
+    let (watched, chosen) = (run.clone(), model.clone());
+    let expected = tokio::task::spawn_blocking(move || States::of(&watched, &chosen)).await??;
+    let found = States::found(session).await?;
+    // A sample of users strays from the whole, by the more the fewer items it has.
+    let stray = if model.sizes().user_media > SAMPLE { 0.01 } else { 0.001 };
+    let share = |status: Status| {
+        let name = format!("share of items {}", status.name());
+        near(&name, expected.share(status), found.share(status), stray)
     };
-    let mut checks = vec![
-        share("planned", Knob::StatusPlanned),
-        share("in-progress", Knob::StatusInProgress),
-        share("dropped", Knob::StatusDropped),
-    ];
-    let (completed, rated) = of("completed");
-    if completed > 0.0 {
-        let expected = shape.get(Knob::RatingShare);
-        checks.push(near(
-            "share of completed items rated",
-            expected,
-            rated / completed,
-            tolerance(completed),
-        ));
-    }
-    if ratings > 0.0 {
-        let tolerance = 0.25 + 10.0 * (tolerance(ratings) - 0.015);
-        checks.push(near("mean rating", shape.get(Knob::RatingMean), points / ratings, tolerance));
-    }
+    let mut checks = Status::ALL.map(share).to_vec();
+    let completed = Status::Completed;
+    checks.push(near(
+        "share of completed items rated",
+        expected.rated(completed),
+        found.rated(completed),
+        stray,
+    ));
+    checks.push(near("mean rating", expected.mean_rating(), found.mean_rating(), 10.0 * stray));
     Ok(checks)
 }
 

@@ -9,8 +9,9 @@ use futures_util::SinkExt as _;
 use super::encode::Chunks;
 use super::meter::Meter;
 use super::row::{HEADER, TRAILER, Tally};
+use super::survey::{self, ForeignRows};
 use super::unit::Unit;
-use super::{Model, Table, ledger};
+use super::{Foreign, Model, Spec, Table, ledger};
 use crate::pg::ident::quoted;
 use crate::pg::{PgError, Session};
 use crate::run::Run;
@@ -35,12 +36,13 @@ pub(super) async fn load(
     session: &Session,
     model: Arc<Model>,
     unit: Unit,
+    spec: &Spec,
     run: &Run,
     meter: &Meter,
 ) -> anyhow::Result<(Table, Copied)> {
     let name = unit.name.clone();
     let (table, began) = (unit.table, Instant::now());
-    let loaded = copy(session, model, unit, run, meter).await;
+    let loaded = copy(session, model, unit, spec, run, meter).await;
     let tally = loaded.map_err(|error| explain(error, &name))?;
     Ok((table, Copied { tally, took: began.elapsed() }))
 }
@@ -49,6 +51,7 @@ async fn copy(
     session: &Session,
     model: Arc<Model>,
     unit: Unit,
+    spec: &Spec,
     run: &Run,
     meter: &Meter,
 ) -> anyhow::Result<Tally> {
@@ -56,10 +59,18 @@ async fn copy(
     let name = unit.name.clone();
     let task = run.task(&format!("load {name}"), Some(rows), "rows");
     // Rows may be written frozen into a table that was truncated in the same transaction.
-    session.batch_execute(&format!("BEGIN; LOCK TABLE {relation} IN ACCESS EXCLUSIVE MODE")).await?;
+    // Another run of the same shard may be loading it: that takes as long as it takes.
+    let lock = format!("BEGIN; SET LOCAL lock_timeout = 0; LOCK TABLE {relation} IN ACCESS EXCLUSIVE MODE");
+    session.batch_execute(&lock).await?;
+    let stands = ledger::data_set(session).await?.is_some_and(|found| found.is(spec));
+    anyhow::ensure!(stands, "another load has begun anew in this database meanwhile");
     if let Some(entry) = ledger::entry(session, &name).await? {
         session.batch_execute("ROLLBACK").await?;
         return Ok(entry.tally);
+    }
+    // Whatever is in it came after it was emptied, and not from us.
+    if spec.foreign == Foreign::Refuse && survey::holds_rows(session, &name).await? {
+        return Err(ForeignRows(vec![name]).into());
     }
     session.batch_execute(&format!("TRUNCATE {relation}")).await?;
     let columns: Vec<String> = table.columns().iter().map(|column| quoted(column.name)).collect();
@@ -88,6 +99,7 @@ fn explain(error: anyhow::Error, name: &str) -> anyhow::Error {
     let named = |error: PgError| anyhow::Error::new(error.doing(format!("load {name}")));
     match error.downcast::<tokio_postgres::Error>() {
         Ok(error) => named(error.into()),
+        Err(error) if error.is::<ForeignRows>() => error,
         Err(error) => match error.downcast::<PgError>() {
             Ok(error) => named(error),
             Err(error) => error.context(format!("load {name}")),

@@ -318,7 +318,10 @@ async fn build_on(session: &Session, definition: &Definition, leaf: &Leaf) -> Re
     };
     let [kind, schema, leaf_name] = [kind.name(), &leaf.schema, &leaf.name].map(literal);
     let id = definition.id;
-    let record = format!("INSERT INTO omtdb.built VALUES ({id}, {kind}, {schema}, {leaf_name}, {name})");
+    let record = format!(
+        "INSERT INTO omtdb.built (definition, kind, schema_name, leaf_name, name) \
+         VALUES ({id}, {kind}, {schema}, {leaf_name}, {name})"
+    );
     let sql = format!("{}; {record}", definition.make_on(leaf));
     in_transaction(session, &sql).await.doing(|| format!("{} on {}", definition.says(), leaf.name))
 }

@@ -12,10 +12,11 @@ use super::Model;
 use super::row::{Rows, Tally};
 use super::unit::Unit;
 
-/// Bytes handed over at a time. Below 256 KiB messages begin to cost; above 1 MiB nothing is gained and caches are lost.
-pub(super) const CHUNK: usize = 512 << 10;
+/// Bytes handed over at a time. All chunks under way together stay in a processor's own cache; smaller ones wake the other
+/// side more often.
+pub(super) const CHUNK: usize = 128 << 10;
 /// Chunks that wait while one is taken: encoding and sending seldom take the same time.
-const AHEAD: usize = 4;
+const AHEAD: usize = 2;
 
 /// The encoded rows of a unit, made while the last ones are being sent.
 pub(super) struct Chunks {

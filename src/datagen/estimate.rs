@@ -76,13 +76,14 @@ pub async fn estimate(target: &Target, spec: &Spec) -> anyhow::Result<Estimate> 
     let (present, notes) = survey::present(&session, &model).await?;
     let relations = units(&model, &present, spec.layout)?.len();
     let tables = tables(&model, &present);
-    let free = free(&session).await?;
+    let need = disk(&session, &tables).await?;
+    let free = free(&session, &present).await?;
     if let Ok(session) = std::sync::Arc::try_unwrap(session) {
         session.close().await;
     }
     Ok(Estimate {
         relations,
-        disk_bytes: disk(&tables).0,
+        disk_bytes: need.0,
         free_bytes: free.map(|free| free.0),
         phases: phases(&tables, spec),
         tables,
@@ -104,25 +105,28 @@ fn phases(tables: &[TableSize], spec: &Spec) -> Vec<super::Phase> {
     seconds.map(|(phase, seconds)| super::Phase { phase: phase.to_owned(), seconds: seconds / jobs }).to_vec()
 }
 
-/// The log that is kept besides: two checkpoints' worth at the server's default, more where it is configured so.
-const LOG: Bytes = Bytes(2 << 30);
-
-/// What must fit on the disk.
-fn disk(tables: &[TableSize]) -> Bytes {
-    let rows: u64 = tables.iter().map(|table| table.heap.0 + table.indexes.0).sum();
+/// What must fit on the disk: tables, indexes, the log that is kept meanwhile.
+async fn disk(session: &Session, tables: &[TableSize]) -> Result<Bytes> {
+    let heap = tables.iter().map(|table| table.heap.0).sum();
+    let rows: u64 = tables.iter().map(|table| table.indexes.0).sum::<u64>() + heap;
     // An index is sorted on disk before it is written.
     let sorted = tables.iter().map(|table| table.indexes.0).max().unwrap_or(0) / 8;
-    Bytes(rows + sorted + LOG.0.min(rows))
+    let log = super::window::log_limit(session, Bytes(heap)).await?;
+    Ok(Bytes(rows + sorted + log.0.min(rows)))
 }
 
-/// Free on the disk of the server's data directory.
-async fn free(session: &Session) -> Result<Option<Bytes>> {
+/// Free on the disk of the server's data directory once `tables` are empty.
+async fn free(session: &Session, tables: &[Present]) -> Result<Option<Bytes>> {
     let sql = "SELECT pg_catalog.inet_server_addr() IS NULL AS local, pg_catalog.current_setting('data_directory') AS dir";
     // Who may not read where the data are is told nothing about the disk.
     let Ok(row) = session.query_one(sql, &[]).await else { return Ok(None) };
     let (local, dir): (bool, String) = (row.try_get("local")?, row.try_get("dir")?);
     let stat = statvfs(Path::new(&dir)).ok().filter(|_| local);
-    Ok(stat.map(|stat| Bytes(stat.blocks_available() * stat.fragment_size())))
+    let Some(stat) = stat else { return Ok(None) };
+    let oids: Vec<u32> = tables.iter().map(|present| present.oid).collect();
+    let row = session.query_one(include_str!("sql/held.sql"), &[&oids]).await;
+    let held: i64 = row.doing(|| "measure the tables".to_owned())?.try_get("bytes")?;
+    Ok(Some(Bytes(stat.blocks_available() * stat.fragment_size() + held.cast_unsigned())))
 }
 
 /// The disk is too small for a data set.
@@ -142,12 +146,8 @@ pub(super) async fn refuse_full_disk(
     model: &Model,
     tables: &[Present],
 ) -> anyhow::Result<()> {
-    let Some(free) = free(session).await? else { return Ok(()) };
-    let oids: Vec<u32> = tables.iter().map(|present| present.oid).collect();
-    let row = session.query_one(include_str!("sql/held.sql"), &[&oids]).await;
-    let held: i64 = row.doing(|| "measure the tables".to_owned())?.try_get("bytes")?;
-    let need = disk(&self::tables(model, tables));
-    let free = Bytes(free.0 + held.cast_unsigned());
+    let Some(free) = free(session, tables).await? else { return Ok(()) };
+    let need = disk(session, &self::tables(model, tables)).await?;
     if need > free { Err(NoRoom { need, free }.into()) } else { Ok(()) }
 }
 
@@ -198,17 +198,16 @@ fn size(model: &Model, table: Table) -> TableSize {
 /// Bytes of all indexes a row, measured with `omtdb generate --profile s`.
 fn index_bytes(table: Table) -> f64 {
     match table {
-        Table::Media => 235.0,
-        Table::ExternalLinks => 69.0,
-        Table::Relationships => 133.0,
-        Table::Users => 125.0,
-        Table::UserMedia => 86.0,
-        Table::UserLists => 31.0,
-        Table::ListItems => 49.0,
-        Table::SmartLists => 31.0,
-        Table::Sessions => 118.0,
-        Table::Tokens => 118.0,
-        Table::LoginEvents => 71.0,
+        Table::Media => 202.0,
+        Table::ExternalLinks => 61.0,
+        Table::Relationships => 131.0,
+        Table::Users => 123.0,
+        Table::UserMedia => 84.0,
+        Table::UserLists => 33.0,
+        Table::ListItems => 50.0,
+        Table::SmartLists => 42.0,
+        Table::Sessions | Table::Tokens => 114.0,
+        Table::LoginEvents => 84.0,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::row::Tally;
-use super::{DATA_VERSION, Layout, Model, Shape, Sizes, Spec, Table};
+use super::{DATA_VERSION, Knob, Layout, Model, Shape, Sizes, Spec, Table};
 use crate::pg::error::{Doing as _, Result};
 use crate::pg::{PgError, Session};
 use crate::verdict::UsageError;
@@ -68,6 +68,23 @@ pub struct Entry {
     pub table: String,
     /// Rows, bytes, checksum.
     pub tally: Tally,
+}
+
+impl DataSet {
+    /// In what it is not what `spec` asks for: its own values.
+    pub(super) fn differs(&self, spec: &Spec) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut say = |differs: bool, what: String| found.extend(differs.then_some(what));
+        say(self.seed != spec.seed, format!("seed {}", self.seed));
+        say(self.sizes != spec.sizes, self.sizes.to_string());
+        say(self.layout != spec.layout, format!("layout {}", self.layout));
+        say(self.data_version != DATA_VERSION, format!("data version {}", self.data_version));
+        for (knob, name, _) in Knob::all() {
+            let value = self.shape.get(knob);
+            say(value.to_bits() != spec.shape.get(knob).to_bits(), format!("{name} {value}"));
+        }
+        found
+    }
 }
 
 /// Entries added up by table.

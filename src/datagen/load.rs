@@ -23,6 +23,8 @@ use crate::run::Run;
 use crate::units::Bytes;
 use crate::verdict::UsageError;
 
+const ORPHANS: &str = include_str!("sql/orphans.sql");
+
 /// Fills the tables of the plan with the data set of `spec`: whatever the generator loaded before goes first. Keys,
 /// indexes and foreign keys are taken off before and made again after. A run that was cut short is finished by the next
 /// one, from its beginning or, with [`Start::Resume`], where it stood. Several shards fill one database side by side; the
@@ -70,29 +72,42 @@ enum Standing {
 
 /// Decides where the load of `spec` begins, from what the ledger says.
 fn standing(found: Option<&DataSet>, spec: &Spec) -> Result<Standing, UsageError> {
-    let same = found.filter(|found| found.is(spec));
     let sharded = spec.shard.of > Shard::WHOLE.of;
-    let joins = |found: &DataSet| match (found.complete, found.shards == spec.shard.of.get()) {
-        (true, _) => Ok(Standing::Done),
-        (false, true) => Ok(Standing::Begun),
-        (false, false) => Err(UsageError(format!(
-            "a load of this data set by {} shards is unfinished: finish it with --shard I/{} or, alone, with --resume",
-            found.shards, found.shards
+    let resumes = spec.start == Start::Resume;
+    match found {
+        None if resumes => Err(UsageError(
+            "nothing was generated into this database, so there is nothing to resume".to_owned(),
+        )),
+        Some(found) if found.is(spec) && (resumes || sharded) => match found.shards == spec.shard.of.get() {
+            _ if found.complete => Ok(Standing::Done),
+            // One run alone finishes what any number has begun.
+            same if same || !sharded => Ok(Standing::Begun),
+            _ => Err(UsageError(format!(
+                "a load of this data set is unfinished: finish it with {}",
+                finish(found)
+            ))),
+        },
+        Some(found) if resumes => Err(UsageError(format!(
+            "the load in this database is of other data: {}; resume it with the same arguments, or begin anew without \
+             --resume",
+            found.differs(spec).join(", ")
         ))),
-    };
-    match (spec.start, same) {
-        (Start::Resume, Some(found)) if found.complete => Ok(Standing::Done),
-        (Start::Resume, Some(_)) if !sharded => Ok(Standing::Begun),
-        (_, Some(found)) if sharded => joins(found),
-        (Start::Resume, None) => Err(UsageError(match found {
-            None => "nothing was generated into this database, so there is nothing to resume".to_owned(),
-            Some(found) => format!(
-                "the load in this database is of other data: seed {}, {}, layout {}, data version {}; resume it with the \
-                 same arguments, or begin anew without --resume",
-                found.seed, found.sizes, found.layout, found.data_version
-            ),
-        })),
+        // Others may be loading it at this moment.
+        Some(found) if sharded && !found.complete && spec.foreign == Foreign::Refuse => {
+            Err(UsageError(format!(
+                "a load of other data is unfinished: {}; finish it with {}, or empty everything with --yes once nobody loads it",
+                found.differs(spec).join(", "),
+                finish(found)
+            )))
+        }
         _ => Ok(Standing::Anew),
+    }
+}
+
+fn finish(found: &DataSet) -> String {
+    match found.shards {
+        1 => "--resume".to_owned(),
+        shards => format!("--shard I/{shards} or, alone, with --resume"),
     }
 }
 
@@ -115,7 +130,7 @@ impl Load<'_> {
         watch.lap("plan");
         let standing = self.prepare(&model, &tables, &mut notes).await?;
         watch.lap("prepare");
-        let loaded = self.load(&model, &all).await?;
+        let loaded = if standing == Standing::Done { Vec::new() } else { self.load(&model, &all).await? };
         let seconds = watch.lap("load");
         if standing != Standing::Done {
             self.finish(&tables, &all, &mut watch).await?;
@@ -160,10 +175,10 @@ impl Load<'_> {
         }
         let meter = Meter::new(self.run, missing.iter().map(|unit| unit.rows).sum());
         let _watch = meter.watch(self.target);
-        let (model, counted) = (Arc::clone(model), Arc::clone(&meter));
+        let (model, counted, spec) = (Arc::clone(model), Arc::clone(&meter), *self.spec);
         share_out(self.run, self.target, self.spec.jobs, missing, move |session, unit, run| {
             let (model, meter) = (Arc::clone(&model), Arc::clone(&counted));
-            async move { copy::load(&session, model, unit, &run, &meter).await }
+            async move { copy::load(&session, model, unit, &spec, &run, &meter).await }
         })
         .await
     }
@@ -185,6 +200,7 @@ impl Load<'_> {
             return Ok(());
         }
         let (run, target, session, jobs) = (self.run, self.target, self.session, self.spec.jobs);
+        stoppable(run, session, wait_for_orphans(session)).await?;
         deferred::put_on_indexes(run, target, session, jobs).await?;
         watch.lap("indexes");
         deferred::put_on_foreign_keys(run, target, session, jobs).await?;
@@ -195,21 +211,37 @@ impl Load<'_> {
         phase.end().await
     }
 
-    /// However the load ended; only while other shards go on are settings left as they are. Where the session is gone the
-    /// next run does it.
+    /// However the load ended; only while other shards are at work are settings left as they are. Where the session is gone
+    /// the next run does it.
     async fn put_settings_back(&self, ended: anyhow::Result<Generated>) -> anyhow::Result<Generated> {
         let session = self.session;
         let closed = async {
-            if !ledger::exists(session).await? {
-                return Ok(());
-            }
-            let unfinished = ledger::data_set(session).await?.is_some_and(|found| !found.complete);
-            if ended.is_ok() && unfinished { Ok(()) } else { window::close(session).await }
+            // A failure may have left a transaction open.
+            session.batch_execute("ROLLBACK").await?;
+            let mine = ledger::exists(session).await? && self.lock.is_alone().await?;
+            if mine { window::close(session).await } else { Ok(()) }
         };
         match (closed.await, ended) {
             (Err(error), Ok(_)) => Err(error.into()),
+            (Err(error), ended) if !error.is_lost() => {
+                self.run.note(format!("settings changed for the load are still to be put back: {error}"));
+                ended
+            }
             (_, ended) => ended,
         }
+    }
+}
+
+/// Waits for indexes that sessions of a killed run still make: the server notices within seconds that nobody waits for
+/// them, and takes them back.
+async fn wait_for_orphans(session: &Session) -> anyhow::Result<()> {
+    loop {
+        let row =
+            session.query_one(ORPHANS, &[]).await.doing(|| "look for sessions of killed runs".to_owned())?;
+        if row.try_get::<_, i64>("orphans")? == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -386,7 +418,18 @@ mod tests {
         assert_eq!(standing(Some(&found(false, 4)), &shard), Ok(Standing::Begun));
         assert_eq!(standing(Some(&found(true, 4)), &shard), Ok(Standing::Done));
         assert!(standing(Some(&found(false, 3)), &shard).unwrap_err().0.contains("--shard I/3"));
-        let other = DataSet { seed: 8, ..found(false, 4) };
-        assert_eq!(standing(Some(&other), &shard), Ok(Standing::Anew));
+        assert!(standing(Some(&found(false, 1)), &shard).unwrap_err().0.ends_with("finish it with --resume"));
+    }
+
+    #[test]
+    fn a_shard_does_not_empty_what_others_may_be_loading() {
+        let shard = spec(Start::Anew, (2, 4));
+        let shape = Shape::default().with(crate::datagen::Knob::Notes, 0.5).unwrap();
+        let other = DataSet { seed: 8, shape, ..found(false, 4) };
+        let refused = standing(Some(&other), &shard).unwrap_err().0;
+        assert!(refused.contains("seed 8") && refused.contains("notes 0.5"), "{refused}");
+        let consent = Spec { foreign: Foreign::Truncate, ..shard };
+        assert_eq!(standing(Some(&other), &consent), Ok(Standing::Anew));
+        assert_eq!(standing(Some(&DataSet { complete: true, ..other }), &shard), Ok(Standing::Anew));
     }
 }

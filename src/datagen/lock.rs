@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::work::stoppable;
-use crate::pg::error::Doing as _;
+use crate::pg::error::{Doing as _, Result};
 use crate::pg::{Session, Target};
 use crate::run::Run;
 
@@ -22,9 +22,10 @@ impl Lock {
     pub(super) async fn take(run: &Run, target: &Target, shard: Shard) -> anyhow::Result<Self> {
         let session = Session::connect(target, "generate-lock").await?;
         // A killed generator's session may take a moment to notice; another generator takes longer.
-        let wait = "SET lock_timeout = '10s'; SET statement_timeout = 0; SET idle_session_timeout = 0";
+        let wait = "SET lock_timeout = '10s'; SET statement_timeout = 0; SET idle_session_timeout = 0;
+            SET client_connection_check_interval = '2s'";
         session.batch_execute(wait).await.doing(|| "set the session's timeouts".to_owned())?;
-        let sql = if shard == Shard::WHOLE || shard.of.get() == 1 {
+        let sql = if shard.of.get() == 1 {
             "SELECT pg_catalog.pg_advisory_lock($1)"
         } else {
             "SELECT pg_catalog.pg_advisory_lock_shared($1)"
@@ -49,6 +50,13 @@ impl Lock {
         })
         .await?;
         Ok(PhaseGuard { session })
+    }
+
+    /// Whether no other run is at work in this database; then none can begin before this one ends.
+    pub(super) async fn is_alone(&self) -> Result<bool> {
+        let row =
+            self.session.query_one("SELECT pg_catalog.pg_try_advisory_lock($1) AS alone", &[&RUN]).await;
+        Ok(row.doing(|| "look for other shards".to_owned())?.try_get("alone")?)
     }
 
     pub(super) async fn release(self) {

@@ -168,6 +168,8 @@ impl FileEntry {
     /// What an earlier run wrote of `unit`, where that was the same data.
     fn found(path: &Path, unit: &Unit, spec: &Spec) -> Option<Tally> {
         let found: Self = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let whole = (HEADER.len() + TRAILER.len()) as u64 + found.bytes;
+        fs::metadata(path.with_extension("pgcopy")).ok().filter(|file| file.len() == whole)?;
         let sum = found.checksum.parse().ok()?;
         let tally = Tally { rows: found.rows, bytes: found.bytes, sum };
         (found == Self::new(unit, tally, spec)).then_some(tally)
@@ -215,6 +217,13 @@ async fn write_file(
     let path = dir.join(format!("{}.pgcopy", unit.name));
     let part = dir.join(format!("{}.pgcopy.part", unit.name));
     let doing = |what: &str| format!("{what} {}", part.display());
+    // What is said of the old file is not said of the new one.
+    match fs::remove_file(&about) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("remove {}", about.display()));
+        }
+        _ => {}
+    }
     let mut file = File::create(&part).with_context(|| doing("make"))?;
     file.write_all(HEADER).with_context(|| doing("write"))?;
     let mut chunks = Chunks::of(Arc::clone(model), unit.clone());
@@ -247,10 +256,8 @@ fn script(units: &[Unit]) -> String {
     let one = |unit: &Unit| {
         let columns: Vec<String> = unit.table.columns().iter().map(|column| quoted(column.name)).collect();
         let freeze = if unit.freeze { ", FREEZE" } else { "" };
-        // Only DELETE can empty a table that others refer to.
-        let empty = if unit.freeze { format!("TRUNCATE {};\n", unit.relation) } else { String::new() };
         format!(
-            "BEGIN;\n{empty}\\copy {} ({}) FROM {} WITH (FORMAT binary{freeze})\nCOMMIT;\n",
+            "BEGIN;\nTRUNCATE {0};\n\\copy {0} ({1}) FROM {2} WITH (FORMAT binary{freeze})\nCOMMIT;\n",
             unit.relation,
             columns.join(", "),
             literal(&format!("{}.pgcopy", unit.name))

@@ -93,6 +93,9 @@ async fn route(
             )),
         });
     }
+    if table != Table::LoginEvents {
+        return Ok(Err("its rows are not in the order of its leaves".to_owned()));
+    }
     let leaves = live_months(session, table.schema(), table.table()).await?;
     Ok(leaves.map(Route::Months).ok_or_else(|| "its leaves are not bounded by moments".to_owned()))
 }
@@ -156,10 +159,12 @@ pub(super) async fn refuse_foreign(
     if foreign.is_empty() { Ok(()) } else { Err(ForeignRows(foreign).into()) }
 }
 
-/// Number of rows of `relation`, named as in the ledger.
-pub(super) async fn count_of(session: &Session, relation: &str) -> Result<u64> {
-    let (schema, name) = relation.split_once('.').unwrap_or(("public", relation));
-    Ok(count(session, &qualified(schema, name)).await?.cast_unsigned())
+/// Number of rows of `relation`, named as in the ledger; `None` where it is not there.
+pub(super) async fn count_of(session: &Session, relation: &str) -> Result<Option<u64>> {
+    match find(session, relation).await? {
+        Some(quoted) => Ok(Some(count(session, &quoted).await?.cast_unsigned())),
+        None => Ok(None),
+    }
 }
 
 async fn count(session: &Session, relation: &str) -> Result<i64> {
@@ -167,13 +172,21 @@ async fn count(session: &Session, relation: &str) -> Result<i64> {
     Ok(row.doing(|| format!("count the rows of {relation}"))?.try_get("rows")?)
 }
 
-/// Whether `relation`, named as in the ledger, is there and has rows.
-pub(super) async fn holds_rows(session: &Session, relation: &str) -> Result<bool> {
+/// The quoted name of `relation`, named as in the ledger, where it is there.
+async fn find(session: &Session, relation: &str) -> Result<Option<String>> {
     let (schema, name) = relation.split_once('.').unwrap_or(("public", relation));
     let quoted = qualified(schema, name);
     let there = session.query_one("SELECT pg_catalog.to_regclass($1) IS NOT NULL AS there", &[&quoted]).await;
     let there: bool = there.doing(|| format!("look for {relation}"))?.try_get("there")?;
-    Ok(there && has_rows(session, &quoted).await?)
+    Ok(there.then_some(quoted))
+}
+
+/// Whether `relation`, named as in the ledger, is there and has rows.
+pub(super) async fn holds_rows(session: &Session, relation: &str) -> Result<bool> {
+    match find(session, relation).await? {
+        Some(quoted) => has_rows(session, &quoted).await,
+        None => Ok(false),
+    }
 }
 
 async fn has_rows(session: &Session, relation: &str) -> Result<bool> {

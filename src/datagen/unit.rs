@@ -115,7 +115,11 @@ pub fn units(model: &Model, tables: &[Present], layout: Layout) -> Result<Vec<Un
     for present in tables {
         units.extend(match &present.route {
             Route::Hash(leaves) => by_hash(model, leaves, layout)?,
-            Route::Months(leaves) => by_month(model, present.table, leaves),
+            Route::Months(leaves) => match by_month(model, present.table, leaves) {
+                Some(units) => units,
+                // Rows that no leaf takes are refused by the parent.
+                None => vec![whole(model, present.table, false, layout)?],
+            },
             Route::Table { freeze } => vec![whole(model, present.table, *freeze, layout)?],
         });
     }
@@ -163,8 +167,9 @@ fn by_hash(model: &Model, leaves: &[Leaf], layout: Layout) -> Result<Vec<Unit>, 
     Ok(leaves.iter().zip(rows).enumerate().map(unit).collect())
 }
 
-/// Entities stand in the order of time: each leaf takes a stretch of them, the default leaf what is left.
-fn by_month(model: &Model, table: Table, leaves: &[MonthLeaf]) -> Vec<Unit> {
+/// Entities stand in the order of time: each leaf takes a stretch of them, the default leaf what is left. `None` where
+/// something is left and there is no default leaf.
+fn by_month(model: &Model, table: Table, leaves: &[MonthLeaf]) -> Option<Vec<Unit>> {
     let entities = table.entities(model);
     let mut bounded: Vec<&MonthLeaf> = leaves.iter().filter(|leaf| leaf.months.is_some()).collect();
     bounded.sort_by_key(|leaf| leaf.months.as_ref().map(|months| months.start));
@@ -183,10 +188,12 @@ fn by_month(model: &Model, table: Table, leaves: &[MonthLeaf]) -> Vec<Unit> {
         unit(leaf, vec![range]);
     }
     rest.push(taken..entities);
-    if let Some(leaf) = leaves.iter().find(|leaf| leaf.months.is_none()) {
-        unit(leaf, rest);
+    match leaves.iter().find(|leaf| leaf.months.is_none()) {
+        Some(leaf) => unit(leaf, rest),
+        None if rest.iter().any(|range| !range.is_empty()) => return None,
+        None => {}
     }
-    units
+    Some(units)
 }
 
 #[cfg(test)]
@@ -259,6 +266,12 @@ mod tests {
             units(&model, &[present(Table::LoginEvents, Route::Months(leaves))], Layout::Arrival).unwrap();
         assert!(units.len() == 3 && units.iter().all(|unit| unit.rows > 100));
         assert_eq!(tally(&model, &units), all);
+        // Without a default leaf there is no place for August: the parent is to say so.
+        let leaves = vec![leaf(months(10)), leaf(months(9))];
+        let units =
+            super::units(&model, &[present(Table::LoginEvents, Route::Months(leaves))], Layout::Arrival)
+                .unwrap();
+        assert_eq!((units.len(), units[0].name.as_str(), units[0].freeze), (1, "auth.login_events", false));
     }
 
     #[test]

@@ -168,7 +168,8 @@ async fn leaves(session: &Session, tables: &[Present]) -> anyhow::Result<Check> 
     let mut uneven = Vec::new();
     for present in tables.iter().filter(|present| matches!(present.route, Route::Hash(_))) {
         for entry in entries.iter().filter(|entry| entry.table == present.table.name()) {
-            let found = survey::count_of(session, &entry.relation).await?;
+            // A leaf that has been split since is there in parts.
+            let Some(found) = survey::count_of(session, &entry.relation).await? else { continue };
             if found != entry.tally.rows {
                 uneven.push(format!("{}: {found} instead of {}", entry.relation, entry.tally.rows));
             }

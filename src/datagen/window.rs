@@ -11,6 +11,7 @@ use crate::run::Run;
 use crate::units::Bytes;
 
 const SETTINGS: &str = include_str!("sql/load_settings.sql");
+const OWN: &str = include_str!("sql/own_setting.sql");
 const REMEMBER: &str =
     "INSERT INTO omtdb.load_window (name, previous) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
 const REMEMBERED: &str = "SELECT name, previous FROM omtdb.load_window ORDER BY name";
@@ -21,8 +22,6 @@ struct Setting {
     name: String,
     /// In the server's own unit.
     value: String,
-    /// What `ALTER SYSTEM` set before, where it did.
-    own: Option<String>,
 }
 
 /// A setting that slows the load down.
@@ -99,27 +98,31 @@ fn advice(settings: &[Setting], bytes: Bytes) -> Vec<Advice> {
 }
 
 /// More log than this is not asked for.
-const LARGEST_WAL_MB: u64 = 100 << 10;
+const LARGEST_WAL_MB: u64 = 20 << 10;
+
+/// The most log that is kept while `bytes` are loaded, whether the window is opened or not.
+pub(super) async fn log_limit(session: &Session, bytes: Bytes) -> Result<Bytes> {
+    let settings = settings(session).await?;
+    let now = settings.iter().find(|setting| setting.name == "max_wal_size");
+    let now = now.and_then(|setting| setting.value.parse::<u64>().ok()).unwrap_or(0);
+    Ok(Bytes((bytes.0 * 3).min(LARGEST_WAL_MB << 20).max(now << 20)))
+}
 
 async fn settings(session: &Session) -> Result<Vec<Setting>> {
     let rows = session.query(SETTINGS, &[]).await.doing(|| "read the server's settings".to_owned())?;
-    rows.iter()
-        .map(|row| {
-            Ok(Setting { name: row.try_get("name")?, value: row.try_get("value")?, own: row.try_get("own")? })
-        })
-        .collect()
+    rows.iter().map(|row| Ok(Setting { name: row.try_get("name")?, value: row.try_get("value")? })).collect()
 }
 
 /// Opens the window for a load of `bytes`, or says what it would change. Returns what it said.
+///
+/// # Errors
+/// Where settings are to be changed and the role may not.
 pub(super) async fn open(session: &Session, run: &Run, bytes: Bytes, window: Window) -> Result<Vec<String>> {
-    // Only a superuser sees where a setting comes from, and so how to put it back.
-    let Ok(settings) = settings(session).await else { return Ok(Vec::new()) };
-    let mut said = Vec::new();
-    for Advice { name, now, better, why, restart } in advice(&settings, bytes) {
+    let (mut said, mut changed) = (Vec::new(), false);
+    for Advice { name, now, better, why, restart } in advice(&settings(session).await?, bytes) {
         let line = if window == Window::Apply && !restart {
-            let own = settings.iter().find(|setting| setting.name == name).and_then(|one| one.own.clone());
-            session.execute(REMEMBER, &[&name, &own]).await.doing(|| format!("note {name}"))?;
-            alter(session, name, Some(&better)).await?;
+            change(session, name, &better).await?;
+            changed = true;
             format!("{name} is {better} instead of {now} while loading: {why}")
         } else {
             format!("{name} = {better} instead of {now} would load faster: {why}")
@@ -127,11 +130,22 @@ pub(super) async fn open(session: &Session, run: &Run, bytes: Bytes, window: Win
         run.note(&line);
         said.push(line);
     }
-    reload(session).await?;
+    if changed {
+        reload(session).await?;
+    }
     Ok(said)
 }
 
-/// Puts back what [`open`] changed, in this run or in one that was killed.
+/// Changes a setting once it is noted how to put it back.
+async fn change(session: &Session, name: &str, value: &str) -> Result<()> {
+    let doing =
+        || format!("see where {name} comes from; only a superuser can change settings for a load (--tune)");
+    let own: Option<String> = session.query_one(OWN, &[&name]).await.doing(doing)?.try_get("own")?;
+    session.execute(REMEMBER, &[&name, &own]).await.doing(|| format!("note {name}"))?;
+    alter(session, name, Some(value)).await
+}
+
+/// Puts back what [`open`] changed, in this run or in one that was killed. Nobody else may have the window open.
 pub(super) async fn close(session: &Session) -> Result<()> {
     let doing = || "read the ledger".to_owned();
     let rows = session.query(REMEMBERED, &[]).await.doing(doing)?;
@@ -173,7 +187,7 @@ mod tests {
     use super::*;
 
     fn setting(name: &str, value: &str) -> Setting {
-        Setting { name: name.to_owned(), value: value.to_owned(), own: None }
+        Setting { name: name.to_owned(), value: value.to_owned() }
     }
 
     #[test]
@@ -187,7 +201,7 @@ mod tests {
         let names = |settings: &[Setting], bytes| -> Vec<String> {
             advice(settings, bytes).iter().map(|a| format!("{} {}", a.name, a.better)).collect()
         };
-        let all = ["max_wal_size 30720MB", "checkpoint_timeout 1800s", "autovacuum off", "wal_level minimal"];
+        let all = ["max_wal_size 20480MB", "checkpoint_timeout 1800s", "autovacuum off", "wal_level minimal"];
         assert_eq!(names(&defaults, Bytes(10 << 30)), all);
         assert_eq!(names(&defaults, Bytes(400 << 20)), ["max_wal_size 1200MB"]);
         assert_eq!(names(&defaults, Bytes(100 << 20)), [""; 0]);

@@ -141,12 +141,17 @@ pub(super) async fn stoppable<T>(
     }
 }
 
-/// A session for definitions and rows: names in what the catalog prints are qualified, nothing times out, and a lock
-/// that somebody else keeps is given up on.
+/// A session for definitions and rows: names in what the catalog prints are qualified, nothing times out, a lock
+/// that somebody else keeps is given up on, and the server notices when this process is killed: it would otherwise go on
+/// with an index for hours, beside the next run.
 pub(super) async fn open(target: &Target) -> anyhow::Result<Arc<Session>> {
     let session = Session::connect(target, "generate").await?;
-    let settings = "SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET statement_timeout = 0; SET lock_timeout = '60s';
-        SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning";
+    let settings = "SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET lock_timeout = '60s';
+        SET client_min_messages = warning; SET client_connection_check_interval = '2s'";
     session.batch_execute(settings).await?;
+    // Not every version has them all.
+    let unlimited = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN
+        ('statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
+    session.query(unlimited, &[]).await?;
     Ok(Arc::new(session))
 }

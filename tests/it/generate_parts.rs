@@ -87,6 +87,11 @@ async fn only_missing_relations_are_loaded() {
          CREATE TABLE public.before AS SELECT relname, relfilenode FROM pg_class WHERE relname LIKE 'user_media_m16_r__'",
     )
     .await;
+    // Rows that the ledger knows nothing of are not truncated unasked.
+    let error = datagen::generate(&Run::silent(), &target, &resume).await.unwrap_err();
+    let foreign = error.downcast_ref::<datagen::survey::ForeignRows>().unwrap();
+    assert_eq!(foreign.0, ["interaction.user_media_m16_r03"]);
+    let resume = Spec { foreign: datagen::Foreign::Truncate, ..resume };
     let resumed = datagen::generate(&Run::silent(), &target, &resume).await.unwrap();
     assert_eq!(
         resumed.tables.iter().map(|t| &t.checksum).collect::<Vec<_>>(),
@@ -129,6 +134,54 @@ async fn two_shards_at_the_same_time_are_one_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leaf_that_was_split_is_neither_loaded_again_nor_an_error() {
+    let server = Server::start();
+    let target = server.loaded().await;
+    sql(
+        &target,
+        "BEGIN;
+         CREATE TABLE public.moved AS TABLE interaction.user_media_m16_r03;
+         DROP TABLE interaction.user_media_m16_r03;
+         CREATE TABLE interaction.user_media_m32_r03 PARTITION OF interaction.user_media
+             FOR VALUES WITH (MODULUS 32, REMAINDER 3);
+         CREATE TABLE interaction.user_media_m32_r19 PARTITION OF interaction.user_media
+             FOR VALUES WITH (MODULUS 32, REMAINDER 19);
+         INSERT INTO interaction.user_media TABLE public.moved;
+         COMMIT",
+    )
+    .await;
+    assert_eq!(failures(&target).await, NOTHING);
+    let resume = Spec { start: Start::Resume, ..spec(42, LOADED) };
+    datagen::generate(&Run::silent(), &target, &resume).await.unwrap();
+    assert_eq!(failures(&target).await, NOTHING);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_of_data_version_1_gives_way() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    sql(
+        &target,
+        "CREATE SCHEMA omtdb;
+         CREATE TABLE omtdb.data_set (single BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (single), seed NUMERIC(20) NOT NULL,
+             data_version INT NOT NULL, users BIGINT NOT NULL, media BIGINT NOT NULL, user_media BIGINT NOT NULL,
+             complete BOOLEAN NOT NULL DEFAULT FALSE, written_to BOOLEAN NOT NULL DEFAULT FALSE);
+         CREATE TABLE omtdb.loaded (relation TEXT PRIMARY KEY, table_name TEXT NOT NULL, rows BIGINT NOT NULL,
+             bytes BIGINT NOT NULL, checksum NUMERIC NOT NULL);
+         CREATE TABLE omtdb.built (kind TEXT NOT NULL, schema_name TEXT NOT NULL, leaf_name TEXT NOT NULL,
+             name TEXT NOT NULL);
+         INSERT INTO omtdb.data_set VALUES (TRUE, 42, 1, 1, 1, 1, TRUE);
+         INSERT INTO users.users (email, password_hash) VALUES ('a@example.org', 'x')",
+    )
+    .await;
+    let error = datagen::generate(&Run::silent(), &target, &spec(7, LOADED)).await.unwrap_err();
+    assert!(error.is::<datagen::survey::ForeignRows>(), "{error:#}");
+    let anew = Spec { foreign: datagen::Foreign::Truncate, ..spec(7, LOADED) };
+    datagen::generate(&Run::silent(), &target, &anew).await.unwrap();
+    assert_eq!(failures(&target).await, NOTHING);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn shards_of_another_number_do_not_mix() {
     let server = Server::start();
     let target = server.migrated().await;
@@ -136,6 +189,10 @@ async fn shards_of_another_number_do_not_mix() {
     datagen::generate(&Run::silent(), &target, &shard(1, 3)).await.unwrap();
     let error = datagen::generate(&Run::silent(), &target, &shard(1, 2)).await.unwrap_err();
     assert!(format!("{error:#}").contains("--shard I/3"), "{error:#}");
+    // Nor do those of other data: the third of them has a mistake in its arguments.
+    let mistaken = Spec { seed: 8, ..shard(3, 3) };
+    let error = datagen::generate(&Run::silent(), &target, &mistaken).await.unwrap_err();
+    assert!(format!("{error:#}").contains("a load of other data is unfinished: seed 7"), "{error:#}");
     // One run alone finishes what is left.
     let resume = Spec { start: Start::Resume, ..spec(7, LOADED) };
     datagen::generate(&Run::silent(), &target, &resume).await.unwrap();
@@ -175,7 +232,6 @@ async fn files_hold_the_same_rows_and_psql_loads_them() {
     let path = dir.path().join("interaction.user_media_m16_r03.pgcopy");
     let (before, kept) = (std::fs::read(&path).unwrap(), dir.path().join("users.users.pgcopy"));
     let untouched = std::fs::metadata(&kept).unwrap().modified().unwrap();
-    std::fs::remove_file(path.with_extension("json")).unwrap();
     std::fs::remove_file(&path).unwrap();
     let output = omtdb(&[&["generate", "--sink", &sink, "--resume"], &SIZES[..]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
@@ -229,7 +285,10 @@ async fn a_disturbed_distribution_is_noticed() {
     .unwrap();
     sql(&target, "UPDATE interaction.user_media SET status = 'planned' WHERE status = 'dropped'").await;
     let failed = failures(&target).await.join("\n");
-    assert!(failed.contains("share of items dropped"), "{failed}");
+    assert!(
+        failed.contains("share of items dropped") && failed.contains("share of items planned"),
+        "{failed}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,6 +320,11 @@ async fn a_dry_run_says_what_the_load_takes_and_changes_nothing() {
         // A page a relation more or less; leaves of a few pages are not full.
         let close = (told - stored).abs() <= stored / 20 + 16 * 8192;
         assert!(close, "{name}: {told} told, {stored} stored");
+        let indexes = number(&session, &size("pg_indexes_size")).await;
+        let told = table["index_bytes"].as_i64().unwrap();
+        // Every index of every leaf has a page besides; small ones are not dense.
+        let close = (told - indexes).abs() <= indexes / 3 + 5 * 26 * 8192;
+        assert!(close, "indexes of {name}: {told} told, {indexes} stored");
     }
 }
 
@@ -373,7 +437,7 @@ fn mistakes_are_named() {
         (&["--shard", "3/2"], "second of four is 2/4"),
         (&["--sink", "s3"], "dir=PATH"),
         (&["--only", "users"], "--sink null"),
-        (&["--sink", "null", "--dry-run"], "--sink postgres"),
+        (&["--sink", "null", "--tune"], "--sink postgres"),
     ];
     for (args, said) in cases {
         let output = omtdb(&[&["generate"], args].concat());

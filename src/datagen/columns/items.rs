@@ -61,6 +61,13 @@ pub(in crate::datagen) fn write(model: &Model, index: u64, pick: Pick, rows: &mu
     rows.end();
 }
 
+/// What becomes of one item of user `index`: its state, and its rating.
+pub(in crate::datagen) fn outcome(model: &Model, index: u64, pick: Pick) -> (Status, Option<i16>) {
+    let nature = Nature::of(&model.media(pick.media));
+    let item = Item::draw(nature, pick, model.user(index).bias(), model.odds());
+    (item.status, item.rating)
+}
+
 /// What a user has done with one medium.
 struct Item {
     status: Status,

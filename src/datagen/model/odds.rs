@@ -36,7 +36,8 @@ impl Odds {
         let kinds = std::array::from_fn(|kind| parts(weights[..=kind].iter().sum::<f64>() / total));
         let rated = get(Knob::RatingShare);
         let notes = get(Knob::Notes);
-        // What is added by the share x of the time is x (1 + b - b x), with the density 1 + b at first and 1 - b at last.
+        // The share a of all items is added by the share a (1 - b + b a) of the time: 1 / (1 - b) times as densely as on
+        // average at first, 1 / (1 + b) times at last.
         let burst = get(Knob::SignupBurst);
         Self {
             // Eleven letters at most.

@@ -36,6 +36,12 @@ CREATE TABLE IF NOT EXISTS omtdb.built (
     leaf_name TEXT NOT NULL,
     name TEXT NOT NULL
 );
+-- Ledgers of data version 1 lack these.
+ALTER TABLE omtdb.data_set
+    ADD COLUMN IF NOT EXISTS shape JSONB NOT NULL DEFAULT '{}',
+    ADD COLUMN IF NOT EXISTS layout TEXT NOT NULL DEFAULT 'arrival',
+    ADD COLUMN IF NOT EXISTS shards INT NOT NULL DEFAULT 1;
+ALTER TABLE omtdb.built ADD COLUMN IF NOT EXISTS definition BIGINT NOT NULL DEFAULT 0;
 CREATE TABLE IF NOT EXISTS omtdb.load_window (
     name TEXT PRIMARY KEY,
     previous TEXT

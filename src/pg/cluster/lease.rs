@@ -70,7 +70,16 @@ impl Lease {
     /// Those of making and starting.
     pub fn private(home: &Path, purpose: &str, programs: &Programs) -> Result<Self> {
         let (owner, name) = Owner::take(home, purpose, programs)?;
-        let cluster = Cluster::make(home, &name, programs, &Options::default())?;
+        let cluster = match Cluster::make(home, &name, programs, &Options::default()) {
+            Ok(cluster) => cluster,
+            Err(error) => {
+                // Half made, it would never be looked for again.
+                if let Err(left) = Cluster::remove_leftover(home, &name, programs) {
+                    tracing::warn!("scratch cluster {name:?} is left behind: {left}");
+                }
+                return Err(error);
+            }
+        };
         let lease = Self::new(cluster, AtEnd::Destroy, Some(owner));
         lease.cluster.start()?;
         Ok(lease)

@@ -50,8 +50,12 @@ fn sweep(home: &Path, purpose: &str, programs: &Programs) -> Result<()> {
             continue;
         }
         tracing::info!("clearing away scratch cluster {name:?}, whose omtdb was killed");
-        Cluster::remove_leftover(home, &name, programs)?;
-        file("remove", &path, fs::remove_file(&path))?;
+        let removed = Cluster::remove_leftover(home, &name, programs);
+        // One that cannot be removed is no reason to do nothing any more.
+        match removed.and_then(|()| file("remove", &path, fs::remove_file(&path))) {
+            Ok(()) => {}
+            Err(error) => tracing::warn!("scratch cluster {name:?} is left behind: {error}"),
+        }
     }
     Ok(())
 }
