@@ -23,6 +23,7 @@ pub mod row;
 pub mod shape;
 pub mod sink;
 pub mod spec;
+mod standing;
 pub mod survey;
 pub mod table;
 pub mod unit;

@@ -17,6 +17,7 @@ mod explain;
 mod gate;
 mod generate;
 mod generate_parts;
+mod generate_shards;
 mod harness;
 mod migrate;
 mod report;
