@@ -27,7 +27,7 @@ const ORPHANS: &str = include_str!("sql/orphans.sql");
 
 /// Fills the tables of the plan with the data set of `spec`: whatever the generator loaded before goes first. Keys,
 /// indexes and foreign keys are taken off before and made again after. A run that was cut short is finished by the next
-/// one, from its beginning or, with [`Start::Resume`], where it stood. Several shards fill one database side by side; the
+/// one, from its beginning or, with [`super::Start::Resume`], where it stood. Several shards fill one database side by side; the
 /// one that finds everything loaded makes keys and indexes.
 ///
 /// # Errors
