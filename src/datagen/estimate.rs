@@ -51,7 +51,7 @@ pub struct TableSize {
 /// Rates a session on 2 cores: COPY bytes a second, and seconds of indexes and foreign keys a million rows of
 /// `interaction.user_media` and everything that comes with them. Measured with `omtdb generate --profile s`.
 pub const RATES: Rates =
-    Rates { copy_bytes_per_s: 110e6, indexes_s: 3.4, foreign_keys_s: 0.9, analyze_s: 0.2 };
+    Rates { copy_bytes_per_s: 45e6, indexes_s: 8.0, foreign_keys_s: 0.8, analyze_s: 2.0 };
 
 /// See [`RATES`].
 #[derive(Debug, Clone, Copy)]

@@ -54,7 +54,7 @@ pub enum Knob {
     SignupGrowth,
     /// How much more a user adds soon after signing up: 0 not at all, below 1.
     SignupBurst,
-    /// Share of media with a relation of their own.
+    /// Relations between media, for each medium.
     Relations,
     /// Lists per user.
     Lists,
@@ -86,7 +86,7 @@ const ENTRIES: [Entry; Knob::COUNT] = [
     Entry(Knob::Notes, "notes", 0.035, [0.0, 1.0], "share of started items with a note"),
     Entry(Knob::SignupGrowth, "signup.growth", 2.0, [0.25, 8.0], "users rise with this power of time"),
     Entry(Knob::SignupBurst, "signup.burst", 0.6, [0.0, 0.95], "how much more is added soon after signing up"),
-    Entry(Knob::Relations, "relations", 0.3, [0.0, 1.0], "relations per medium"),
+    Entry(Knob::Relations, "relations", 0.3, [0.0, 0.8], "relations per medium, in chains and universes"),
     Entry(Knob::Lists, "lists", 0.5, [0.0, 10.0], "lists per user"),
 ];
 

@@ -18,7 +18,6 @@ const SOUND: [&str; 8] =
 const PLATFORMS: [&str; 8] = ["android", "ios", "linux", "mac", "pc", "playstation", "switch", "xbox"];
 const ENGINES: [&str; 5] = ["Unity", "Unreal Engine", "Godot", "Source", "in-house"];
 const EVENTS: [&str; 5] = ["concert", "exhibition", "festival", "play", "screening"];
-const RELATIONS: [&str; 5] = ["sequel", "prequel", "adaptation", "spin-off", "shared-universe"];
 
 fn genres(kind: Kind) -> &'static [&'static str; 8] {
     match kind {
@@ -126,17 +125,41 @@ pub(in crate::datagen) fn write_links(model: &Model, index: u64, rows: &mut Rows
     }
 }
 
-/// Each medium has at most one relation of its own, the popular ones first, to one of its neighbours in the catalogue.
+/// Media of one universe: neighbours in the catalogue.
+const UNIVERSE: u64 = 6;
+/// Their relations: four are a chain of sequels, one is made after the first, one plays in the same world.
+const RELATIONS: [(u64, u64, &str); 5] =
+    [(0, 1, "sequel"), (1, 2, "sequel"), (2, 3, "sequel"), (4, 0, "adaptation"), (5, 0, "shared-universe")];
+/// What a relation of one kind may also be.
+const LIKE: [(&str, &str); 2] = [("sequel", "prequel"), ("adaptation", "spin-off")];
+
+/// The most relations that `media` media can have.
+pub(in crate::datagen) fn most_relations(media: u64) -> u64 {
+    media / UNIVERSE * RELATIONS.len() as u64
+}
+
+/// Number of universes among `media` media.
+pub(in crate::datagen) fn universes(media: u64) -> u64 {
+    media / UNIVERSE
+}
+
 pub(in crate::datagen) fn write_relationship(model: &Model, index: u64, rows: &mut Rows) {
-    let media = model.sizes().media;
     let mut draws = model.draws(Table::Relationships, index);
-    let medium = model.media(model.media_by_rank(index));
-    let distance = 1 + draws.below(50.min(media - 1));
-    let related = model.media((medium.index() + distance) % media);
+    let per_universe = RELATIONS.len() as u64;
+    let first = model.universe(index / per_universe) * UNIVERSE;
+    #[expect(clippy::cast_possible_truncation, reason = "0 to 4")]
+    let (from, to, kind) = RELATIONS[(index % per_universe) as usize];
+    let (mut medium, mut related) = (model.media(first + from), model.media(first + to));
+    let other = LIKE.iter().find(|(usual, _)| *usual == kind).filter(|_| draws.chance(19_661));
+    let kind = other.map_or(kind, |(_, other)| other);
+    if kind == "prequel" {
+        // What the other one is the sequel of.
+        (medium, related) = (related, medium);
+    }
     rows.begin();
     rows.uuid(medium.id());
     rows.uuid(related.id());
-    rows.text(draws.word(&RELATIONS));
+    rows.text(kind);
     if draws.chance(6_554) {
         write_text(&mut draws, 3, 20, rows);
     } else {

@@ -61,6 +61,8 @@ pub struct Model {
     by_rank: Permutation,
     /// From medium to the number in its external id and ISBN.
     numbers: Permutation,
+    /// From universes that have relations to all.
+    universes: Permutation,
     /// From position to list owner and session owner.
     owners: Permutation,
     user_ids: Ids,
@@ -110,6 +112,10 @@ impl Model {
             imported: media - share(media, new),
             by_rank: Permutation::new(key("media.rank"), sizes.media),
             numbers: Permutation::new(key("media.number"), sizes.media),
+            universes: Permutation::new(
+                key("media.universe"),
+                super::columns::media::universes(media).max(1),
+            ),
             owners: Permutation::new(key("list.owner"), sizes.users),
             user_ids: Ids::new(key("user.id")),
             media_ids: Ids::new(key("media.id")),
@@ -162,10 +168,16 @@ impl Model {
         times(self.sizes.users, self.shape.get(Knob::Lists))
     }
 
-    /// Number of media with a relation of their own.
+    /// Number of relations between media.
     #[must_use]
     pub fn relations(&self) -> u64 {
-        times(self.sizes.media, self.shape.get(Knob::Relations))
+        let most = super::columns::media::most_relations(self.sizes.media);
+        times(self.sizes.media, self.shape.get(Knob::Relations)).min(most)
+    }
+
+    /// Universe `index` of those that have relations, as a number in the order of the catalogue.
+    pub(super) fn universe(&self, index: u64) -> u64 {
+        self.universes.apply(index)
     }
 
     /// Id of user `index`.
