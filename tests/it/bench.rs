@@ -192,7 +192,7 @@ version: 1
 name: test
 description: For a test.
 params:
-  n: { dist: uniform, min: 1, max: 2 }
+  n: { dist: uniform, min: 1, max: 1 }
 ops:
   gone: { sql: SELECT 1 FROM nowhere }
   misfit: { sql: \"SELECT $1::uuid\", bind: [n] }
