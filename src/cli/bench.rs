@@ -83,7 +83,7 @@ pub(crate) struct TimeArgs {
 impl TimeArgs {
     /// How the load is sent, drawn from `seed`.
     pub(crate) fn options(&self, seed: u64) -> Options {
-        Options { seed, warmup: self.warmup, duration: self.duration }
+        Options { seed, warmup: self.warmup, duration: self.duration, ..Options::default() }
     }
 }
 

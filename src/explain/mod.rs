@@ -22,7 +22,7 @@ use crate::datagen::ledger;
 use crate::pg::{Session, Target};
 use crate::run::Run;
 use crate::scenario::draw::Drawing;
-use crate::scenario::{Op, PlanContract, PlanMode, Scenario};
+use crate::scenario::{Op, PlanContract, PlanMode, Scenario, Statement};
 use crate::schema::plan::USER_MEDIA;
 use crate::verdict::{Interrupted, Verdict};
 
@@ -43,7 +43,7 @@ pub struct Explained {
 pub struct OpPlan {
     /// The scenario's name.
     pub scenario: String,
-    /// The operation's name.
+    /// The operation's name, with `#` and a number for a statement of a transaction.
     pub op: String,
     /// `custom`, `generic` or `auto`.
     pub mode: String,
@@ -159,8 +159,8 @@ pub async fn run(
     let session = Session::connect(target, "explain").await?;
     let model = ledger::model(&session).await?;
     session.close().await;
-    let draws = |scenario: &Scenario, op: &Op| {
-        let drawing = Drawing::new(scenario, op, seed, &model);
+    let draws = |scenario: &Scenario, op: &Op, statement: &Statement| {
+        let drawing = Drawing::new(scenario, op, statement, seed, &model);
         let as_text = |i| drawing.values(i).iter().map(ToString::to_string).collect();
         (0..DRAWS).map(as_text).collect()
     };
@@ -177,27 +177,26 @@ pub async fn with_values(
     target: &Target,
     scenarios: &[Scenario],
     modes: Modes,
-    values: impl Fn(&Scenario, &Op) -> Vec<Vec<String>>,
+    values: impl Fn(&Scenario, &Op, &Statement) -> Vec<Vec<String>>,
 ) -> anyhow::Result<Explained> {
     let session = Session::connect(target, "explain").await?;
     let catalog = Catalog::read(&session).await?;
-    let total = scenarios.iter().flat_map(|s| &s.ops).map(|op| modes.of(&op.plan).len() as u64).sum();
+    let statements = scenarios.iter().flat_map(|s| &s.ops).flat_map(|op| &op.statements);
+    let total = statements.map(|statement| modes.of(&statement.plan).len() as u64).sum();
     let task = run.task("explain", Some(total), "plans");
     let mut ops = Vec::new();
-    for scenario in scenarios {
-        for op in &scenario.ops {
-            let bindings = values(scenario, op);
-            for mode in modes.of(&op.plan) {
+    for (scenario, op) in scenarios.iter().flat_map(|s| std::iter::repeat(s).zip(&s.ops)) {
+        for (name, statement) in op.named() {
+            let bindings = values(scenario, op, statement);
+            for mode in modes.of(&statement.plan) {
                 let mut tried = Vec::new();
                 for values in &bindings {
                     run.check()?;
-                    let plan =
-                        interruptible(run, &session, capture::capture(&session, &op.sql, values, mode))
-                            .await
-                            .with_context(|| {
-                                format!("explain {} of {} ({})", op.name, scenario.name, mode.word())
-                            })?;
-                    tried.push(judged(scenario, op, mode, &plan, &catalog));
+                    let plan = capture::capture(&session, &statement.sql, values, mode);
+                    let plan = interruptible(run, &session, plan).await.with_context(|| {
+                        format!("explain {name} of {} ({})", scenario.name, mode.word())
+                    })?;
+                    tried.push(judged((&scenario.name, &name), &statement.plan, mode, &plan, &catalog));
                 }
                 ops.extend(tried.into_iter().max_by_key(|plan| (plan.violations.len(), plan.buffers)));
                 task.advance(1);
@@ -227,8 +226,14 @@ async fn interruptible<T>(
 }
 
 /// What is found of `plan`: pure.
-fn judged(scenario: &Scenario, op: &Op, mode: Mode, plan: &Plan, catalog: &Catalog) -> OpPlan {
-    let violations = contract::violations(plan, &op.plan, catalog, mode);
+fn judged(
+    (scenario, op): (&str, &str),
+    promised: &PlanContract,
+    mode: Mode,
+    plan: &Plan,
+    catalog: &Catalog,
+) -> OpPlan {
+    let violations = contract::violations(plan, promised, catalog, mode);
     let (schema, table) = USER_MEDIA;
     let leaves = scan::scanned_leaves(&scan::scans(plan, catalog), &format!("{schema}.{table}")).len();
     let mut indexes: Vec<String> =
@@ -236,8 +241,8 @@ fn judged(scenario: &Scenario, op: &Op, mode: Mode, plan: &Plan, catalog: &Catal
     indexes.sort();
     indexes.dedup();
     OpPlan {
-        scenario: scenario.name.clone(),
-        op: op.name.clone(),
+        scenario: scenario.to_owned(),
+        op: op.to_owned(),
         mode: mode.word().to_owned(),
         verdict: Verdict::from_ok(violations.is_empty()),
         scanned_leaves: u32::try_from(leaves).unwrap_or(u32::MAX),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::datagen::{Model, Shape, Sizes, ledger};
 use crate::pg::{Session, Target};
-use crate::scenario::{Op, Param, Scenario};
+use crate::scenario::{Param, Scenario, Statement};
 
 /// The model of the data in `target`; an empty one where none of `scenarios` draws a user, a medium or a list. Notes in
 /// the ledger when one of them writes.
@@ -14,7 +14,7 @@ pub(super) async fn model_for(target: &Target, scenarios: &[Scenario]) -> anyhow
     }
     let session = Session::connect(target, "bench").await?;
     let model = ledger::model(&session).await?;
-    if scenarios.iter().flat_map(|scenario| &scenario.ops).any(may_write) {
+    if scenarios.iter().flat_map(|scenario| &scenario.ops).flat_map(|op| &op.statements).any(may_write) {
         ledger::note_writes(&session).await?;
     }
     session.close().await;
@@ -26,7 +26,7 @@ fn draws_data(scenario: &Scenario) -> bool {
 }
 
 /// A statement that does not begin with SELECT may write: WITH can hold an UPDATE.
-fn may_write(op: &Op) -> bool {
-    let first = op.sql.split_whitespace().next().unwrap_or_default();
+fn may_write(statement: &Statement) -> bool {
+    let first = statement.sql.split_whitespace().next().unwrap_or_default();
     !first.eq_ignore_ascii_case("SELECT")
 }

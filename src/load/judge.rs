@@ -5,7 +5,10 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::recorder::{OpRecord, Recorder, SliceRecord, micros_at};
+use super::run::Options;
+use super::schedule::Course;
 use super::{OpRun, ScenarioRun, Slice};
+use crate::datagen::Shard;
 use crate::scenario::{Arrival, Load, Objective, Quantile, Scenario};
 use crate::verdict::Verdict;
 
@@ -23,6 +26,8 @@ const LAG_SHARE: f64 = 0.2;
 const LAG_LEAST: Duration = Duration::from_millis(10);
 /// A hundredth of the executions may be later than that, or this many: in a short run a single hiccup is no limit.
 const LATE_LEAST: u64 = 10;
+/// And a thread of it may be busy for this share of the time: beyond, it is late whenever two answers come at once.
+const BUSY_MOST: f64 = 0.8;
 /// Answers to what arrived during the measurement may take this much longer than it, and a second.
 const OVERTIME_SHARE: f64 = 0.1;
 const OVERTIME_LEAST: Duration = Duration::from_secs(1);
@@ -30,17 +35,24 @@ const OVERTIME_LEAST: Duration = Duration::from_secs(1);
 /// The record of the run, and every missed objective in words.
 pub(super) fn judge(
     scenario: &Scenario,
-    load: Load,
-    seed: u64,
+    load: &Load,
+    options: &Options,
     evidence: &Evidence,
 ) -> (ScenarioRun, Vec<String>) {
-    let recorder = &evidence.recorder;
-    let lasted = load.duration.max(recorder.last);
+    let (recorder, course) = (&evidence.recorder, Course::of(load));
+    let lasted = lasted(&course, recorder);
     let ops = scenario.ops.iter().zip(&recorder.ops).filter(|(op, _)| op.weight > 0);
     let ops: Vec<OpRun> = ops.map(|(op, record)| op_run(&op.name, record, lasted)).collect();
     let invalid_because = doubts(scenario, load, recorder, &ops);
-    let mut violations = objectives(scenario, &ops);
-    violations.extend(saturation(load, recorder));
+    let share = share_of(options.driver);
+    let asked_per_s = match load.arrival {
+        Arrival::Open { .. } => Some(share * course.asked() / course.measured().as_secs_f64()),
+        Arrival::Closed { .. } => None,
+    };
+    let achieved_per_s = ops.iter().map(|op| op.achieved_per_s).sum();
+    let mut violations = objectives(scenario, &ops, asked_per_s.map(|asked| achieved_per_s / asked));
+    violations.extend(saturation(load, &course, recorder));
+    violations.extend(ops.iter().filter_map(dropped));
     violations.extend(evidence.gone.as_ref().map(|why| format!("every connection was lost: {why}")));
     let verdict = match (invalid_because.is_empty(), violations.is_empty()) {
         (true, ok) => Verdict::from_ok(ok),
@@ -48,24 +60,30 @@ pub(super) fn judge(
         (false, _) if evidence.gone.is_some() => Verdict::Fail,
         (false, _) => Verdict::Inconclusive,
     };
-    let (loop_kind, asked_per_s) = match load.arrival {
-        Arrival::Open { rate, .. } => ("open", Some(rate.as_per_second())),
-        Arrival::Closed { .. } => ("closed", None),
+    let loop_kind = match load.arrival {
+        Arrival::Open { .. } => "open",
+        Arrival::Closed { .. } => "closed",
     };
+    let busy: Duration = recorder.busy.iter().map(|busy| busy.cpu).sum();
+    let executions: u64 = ops.iter().map(|op| op.count).sum();
     let result = ScenarioRun {
         name: scenario.name.clone(),
         verdict,
         valid: invalid_because.is_empty(),
         invalid_because,
         loop_kind: loop_kind.to_owned(),
-        seed,
+        seed: options.seed,
         asked_per_s,
-        achieved_per_s: ops.iter().map(|op| op.achieved_per_s).sum(),
-        duration_s: load.duration.as_secs_f64(),
+        achieved_per_s,
+        duration_s: course.measured().as_secs_f64(),
         lag_p99_us: micros_at(&recorder.lag, 0.99),
+        driver_cpu_share: recorder.busy.iter().map(|busy| busy.share()).reduce(f64::max),
+        driver_cpu_us_per_op: (executions > 0).then(|| per_op(busy, executions)),
+        protocol: load.protocol,
         lost_connections: recorder.lost,
+        retries: recorder.retries,
         ops,
-        slices: (0..).zip(&recorder.slices).map(|(at_s, slice)| slice_of(at_s, slice)).collect(),
+        slices: slices(&course, share, recorder),
     };
     let named = violations.into_iter().map(|violation| format!("{}: {violation}", scenario.name));
     (result, named.collect())
@@ -79,6 +97,7 @@ fn op_run(name: &str, record: &OpRecord, lasted: Duration) -> OpRun {
         op: name.to_owned(),
         count: record.count(),
         errors: record.errors,
+        dropped: record.dropped,
         first_error: record.first_error.as_ref().map(|(_, why)| why.clone()),
         p50_us: at(0.5),
         p95_us: at(0.95),
@@ -89,9 +108,25 @@ fn op_run(name: &str, record: &OpRecord, lasted: Duration) -> OpRun {
     }
 }
 
-fn slice_of(at_s: u64, slice: &SliceRecord) -> Slice {
+/// Every second of the stages, also one without answers, and those it took to answer what was left.
+fn slices(course: &Course, share: f64, recorder: &Recorder) -> Vec<Slice> {
+    let stages = course.length().saturating_sub(course.warmup());
+    let seconds = stages.as_secs() + u64::from(stages.subsec_nanos() > 0);
+    let slice = |at_s: u64| {
+        let asked = course.asked_in(at_s).map(|asked| share * asked);
+        let record = usize::try_from(at_s).ok().and_then(|second| recorder.slices.get(second));
+        slice_of(at_s, asked, record)
+    };
+    (0..seconds.max(recorder.slices.len() as u64)).map(slice).collect()
+}
+
+fn slice_of(at_s: u64, asked: Option<f64>, slice: Option<&SliceRecord>) -> Slice {
+    let Some(slice) = slice else {
+        return Slice { at_s, asked, count: 0, errors: 0, p50_us: 0, p99_us: 0 };
+    };
     Slice {
         at_s,
+        asked,
         count: slice.response.len() + slice.errors,
         errors: slice.errors,
         p50_us: micros_at(&slice.response, 0.5),
@@ -99,11 +134,31 @@ fn slice_of(at_s: u64, slice: &SliceRecord) -> Slice {
     }
 }
 
+/// From the start of the measured part to the last answer, without what was not measured in between.
+fn lasted(course: &Course, recorder: &Recorder) -> Duration {
+    course.measured() + overtime(course, recorder)
+}
+
+/// From the last arrival that could be to the last answer.
+fn overtime(course: &Course, recorder: &Recorder) -> Duration {
+    recorder.last.saturating_sub(course.length().saturating_sub(course.warmup()))
+}
+
+/// A driver's share of the executions of all.
+fn share_of(driver: Shard) -> f64 {
+    1.0 / f64::from(driver.of.get())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "microseconds for people")]
+fn per_op(busy: Duration, executions: u64) -> f64 {
+    1e6 * busy.as_secs_f64() / executions as f64
+}
+
 /// Why the measurement says nothing about the server.
-fn doubts(scenario: &Scenario, load: Load, recorder: &Recorder, ops: &[OpRun]) -> Vec<String> {
+fn doubts(scenario: &Scenario, load: &Load, recorder: &Recorder, ops: &[OpRun]) -> Vec<String> {
     let limits = scenario.slo.iter().filter_map(|objective| match objective {
         Objective::Latency { limit, .. } => Some(*limit),
-        Objective::Errors { .. } => None,
+        Objective::Errors { .. } | Objective::Achieved { .. } => None,
     });
     let allowed = limits.min().map_or(LAG_LEAST, |limit| limit.mul_f64(LAG_SHARE)).max(LAG_LEAST);
     let mut doubts = Vec::new();
@@ -111,10 +166,20 @@ fn doubts(scenario: &Scenario, load: Load, recorder: &Recorder, ops: &[OpRun]) -
     if matches!(load.arrival, Arrival::Open { .. }) {
         doubts.extend(lateness(&recorder.lag, allowed));
     }
-    for op in ops.iter().filter(|op| op.count == 0) {
+    doubts.extend(exhaustion(recorder));
+    for op in ops.iter().filter(|op| op.count == 0 && op.dropped == 0) {
         doubts.push(format!("{} was never due: measure for longer", op.op));
     }
     doubts
+}
+
+/// A thread that hardly ever waits measures itself.
+fn exhaustion(recorder: &Recorder) -> Option<String> {
+    let most = recorder.busy.iter().map(|busy| busy.share()).reduce(f64::max)?;
+    (most > BUSY_MOST).then(|| {
+        let (found, most) = (100.0 * most, 100.0 * BUSY_MOST);
+        format!("the driver was busy itself: one of its threads for {found:.0}% of the time, over {most:.0}%; use more drivers")
+    })
 }
 
 fn lateness(lag: &Histogram<u64>, allowed: Duration) -> Option<String> {
@@ -130,24 +195,29 @@ fn lateness(lag: &Histogram<u64>, allowed: Duration) -> Option<String> {
 }
 
 /// A server that answers more slowly than the load arrives cannot be said to bear it, whatever the percentiles are.
-fn saturation(load: Load, recorder: &Recorder) -> Option<String> {
+fn saturation(load: &Load, course: &Course, recorder: &Recorder) -> Option<String> {
     let Arrival::Open { rate, .. } = load.arrival else { return None };
-    let overtime = load.duration.mul_f64(OVERTIME_SHARE) + OVERTIME_LEAST;
-    (recorder.last > load.duration + overtime).then(|| {
+    let allowed = course.measured().mul_f64(OVERTIME_SHARE) + OVERTIME_LEAST;
+    (overtime(course, recorder) > allowed).then(|| {
         format!(
             "{rate} were too many: what arrived in {:.1} s was answered after {:.1} s",
-            load.duration.as_secs_f64(),
-            recorder.last.as_secs_f64()
+            course.measured().as_secs_f64(),
+            lasted(course, recorder).as_secs_f64()
         )
     })
 }
 
-fn objectives(scenario: &Scenario, ops: &[OpRun]) -> Vec<String> {
-    scenario.slo.iter().filter_map(|objective| missed(objective, ops)).collect()
+/// What was dropped was never answered: no percentile knows of it.
+fn dropped(op: &OpRun) -> Option<String> {
+    (op.dropped > 0).then(|| format!("{}: {} arrivals were dropped, too many waited", op.op, op.dropped))
+}
+
+fn objectives(scenario: &Scenario, ops: &[OpRun], achieved: Option<f64>) -> Vec<String> {
+    scenario.slo.iter().filter_map(|objective| missed(objective, ops, achieved)).collect()
 }
 
 /// The objective in words with the measured figure, where it is missed.
-fn missed(objective: &Objective, ops: &[OpRun]) -> Option<String> {
+fn missed(objective: &Objective, ops: &[OpRun], achieved: Option<f64>) -> Option<String> {
     match objective {
         Objective::Latency { op, quantile, limit } => {
             let run = ops.iter().find(|run| run.op == *op)?;
@@ -164,6 +234,9 @@ fn missed(objective: &Objective, ops: &[OpRun]) -> Option<String> {
             (found > *limit)
                 .then(|| format!("{op} {name} {} over {} ({} executions)", ms(found), ms(*limit), run.count))
         }
+        Objective::Achieved { share } => achieved.filter(|found| found < share).map(|found| {
+            format!("{:.1}% of the asked rate achieved, under {}%", 100.0 * found, 100.0 * share)
+        }),
         Objective::Errors { share } => {
             let (count, errors) =
                 ops.iter().fold((0, 0), |(count, errors), op| (count + op.count, errors + op.errors));
@@ -186,25 +259,41 @@ fn ms(time: Duration) -> String {
 pub(super) mod tests {
     use super::super::recorder::Times;
     use super::*;
-    use crate::scenario::{Op, PlanContract, Process};
+    use crate::scenario::{
+        Op, PlanCache, PlanContract, Process, Protocol, Retry, Saturation, Stage, Statement,
+    };
     use crate::units::Rate;
 
     pub(in crate::load) fn scenario(weights: &[(&str, u32)]) -> Scenario {
         let op = |(name, weight): &(&str, u32)| Op {
             name: (*name).to_owned(),
-            sql: "SELECT 1".to_owned(),
-            bind: Vec::new(),
-            plan: PlanContract::default(),
+            statements: vec![Statement {
+                sql: "SELECT 1".to_owned(),
+                bind: Vec::new(),
+                plan: PlanContract::default(),
+            }],
+            transaction: false,
+            retry: Retry::default(),
             weight: *weight,
         };
         let arrival = Arrival::Open { rate: Rate::per_second(100.0).unwrap(), process: Process::Poisson };
+        let length = Duration::from_secs(10);
+        let stage = Stage { length, from_per_s: 100.0, to_per_s: 100.0, measured: true };
         Scenario {
             file: "test.yaml".into(),
             name: "test".to_owned(),
             description: String::new(),
             params: std::collections::BTreeMap::new(),
             ops: weights.iter().map(op).collect(),
-            load: Load { arrival, warmup: Duration::ZERO, duration: Duration::from_secs(10), connections: 2 },
+            load: Load {
+                arrival,
+                warmup: Duration::ZERO,
+                stages: vec![stage],
+                connections: 2,
+                protocol: Protocol::default(),
+                plan_cache: PlanCache::default(),
+                saturation: Saturation::default(),
+            },
             slo: vec![
                 Objective::Latency {
                     op: weights[0].0.to_owned(),
@@ -229,7 +318,7 @@ pub(super) mod tests {
 
     fn verdict(evidence: &Evidence) -> (Verdict, Vec<String>) {
         let scenario = scenario(&[("a", 1)]);
-        let (result, violations) = judge(&scenario, scenario.load, 1, evidence);
+        let (result, violations) = judge(&scenario, &scenario.load, &Options::default(), evidence);
         assert_eq!(result.valid, result.invalid_because.is_empty());
         (result.verdict, violations)
     }

@@ -1,16 +1,22 @@
 //! The load engine: a schedule drawn beforehand, workers that own their recorders, and what they measured.
 
+mod alarm;
 mod data;
 mod judge;
+mod line;
+mod outage;
 mod pace;
+mod pulse;
 mod recorder;
 mod recording;
 mod run;
 mod schedule;
+mod statement;
 mod worker;
 
 use serde::{Deserialize, Serialize};
 
+use crate::scenario::Protocol;
 use crate::verdict::Verdict;
 
 pub use recorder::Histograms;
@@ -49,8 +55,20 @@ pub struct ScenarioRun {
     pub duration_s: f64,
     /// How late the driver itself was in sending to an idle connection: 99th percentile, in microseconds.
     pub lag_p99_us: u64,
+    /// Share of a processor that the busiest of the driver's threads used, 0 to 1.
+    #[serde(default)]
+    pub driver_cpu_share: Option<f64>,
+    /// Processor time of the driver for each execution, in microseconds.
+    #[serde(default)]
+    pub driver_cpu_us_per_op: Option<f64>,
+    /// How statements were sent.
+    #[serde(default)]
+    pub protocol: Protocol,
     /// Connections that the server ended or that broke.
     pub lost_connections: u64,
+    /// Attempts after the first, where the scenario asks for them.
+    #[serde(default)]
+    pub retries: u64,
     /// One entry an operation, by name.
     pub ops: Vec<OpRun>,
     /// What happened second by second.
@@ -66,6 +84,9 @@ pub struct OpRun {
     pub count: u64,
     /// Executions that failed.
     pub errors: u64,
+    /// Arrivals that were never sent because too many waited; not part of the count.
+    #[serde(default)]
+    pub dropped: u64,
     /// SQLSTATE and message of the first failure.
     pub first_error: Option<String>,
     /// Response time of successful executions, from the scheduled start (open loop) or the sending (closed loop), in
@@ -88,6 +109,9 @@ pub struct OpRun {
 pub struct Slice {
     /// Seconds from the start of the measured part.
     pub at_s: u64,
+    /// Operations that the schedule had for this second, in an open loop.
+    #[serde(default)]
+    pub asked: Option<f64>,
     /// Operations answered in this second, failed ones included.
     pub count: u64,
     /// Failed ones.

@@ -1,82 +1,130 @@
-//! Who may send the next execution, and when it was due.
+//! Which executions a worker may send, and when each was due.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+
+use super::alarm::Alarm;
+use crate::scenario::Saturation;
 
 /// One execution to send.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Job {
-    /// Its number.
+    /// Its number, unique over all workers of all drivers.
     pub(super) i: u64,
     /// When it was due, from the start; in a closed loop, when it is handed out.
     pub(super) due: Duration,
 }
 
-/// The order in which connections take executions. One queue serves all of them, so an execution waits only when every
-/// connection is busy; none is left out, however long that takes.
-#[derive(Debug)]
-pub(super) enum Pace {
-    /// At the times of a schedule.
-    Open { arrivals: Vec<Duration>, due: Semaphore, next: AtomicU64 },
-    /// Whenever a client is free, until the end.
-    Closed { end: Duration, next: AtomicU64 },
+/// A worker's share of the executions: those whose number leaves `number` when divided by `of`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lane {
+    pub(super) number: u64,
+    pub(super) of: u64,
 }
 
-/// Longest sleep of the clock, after which it looks whether the run was stopped.
-const NAP: Duration = Duration::from_millis(20);
+impl Lane {
+    /// The executions of this lane, in order.
+    fn executions(self) -> impl Iterator<Item = u64> {
+        (0..).map(move |n| self.number + n * self.of)
+    }
+}
+
+/// What a run sends, for all workers alike.
+#[derive(Debug, Clone)]
+pub(super) enum Demand {
+    /// At the times of a schedule.
+    Open { arrivals: Arc<[Duration]>, saturation: Saturation },
+    /// Whenever a client is free, until the end.
+    Closed { end: Duration, think: Duration },
+}
+
+/// The order in which the connections of one worker take its executions. One queue serves them, so an execution waits only
+/// when all of them are busy. Nothing is shared with other threads.
+#[derive(Debug)]
+pub(super) struct Pace {
+    demand: Demand,
+    lane: Lane,
+    /// How many were taken, in a closed loop.
+    taken: Cell<u64>,
+    waiting: RefCell<VecDeque<Job>>,
+    /// One permit for each that waits, and at the end one for each connection.
+    ready: Semaphore,
+}
 
 impl Pace {
-    pub(super) fn open(arrivals: Vec<Duration>) -> Self {
-        Self::Open { arrivals, due: Semaphore::new(0), next: AtomicU64::new(0) }
-    }
-
-    pub(super) fn closed(end: Duration) -> Self {
-        Self::Closed { end, next: AtomicU64::new(0) }
+    pub(super) fn new(demand: Demand, lane: Lane) -> Self {
+        let (taken, waiting) = (Cell::new(0), RefCell::default());
+        Self { demand, lane, taken, waiting, ready: Semaphore::new(0) }
     }
 
     /// Waits for the next execution; `None` once there is none left. Cancel safe.
     pub(super) async fn next(&self, start: Instant) -> Option<Job> {
-        match self {
-            Self::Open { arrivals, due, next } => {
-                due.acquire().await.ok()?.forget();
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                let due = arrivals.get(usize::try_from(i).ok()?)?;
-                Some(Job { i, due: *due })
-            }
-            Self::Closed { end, next } => {
-                let now = start.elapsed();
-                (now < *end).then(|| Job { i: next.fetch_add(1, Ordering::Relaxed), due: now })
-            }
+        let Demand::Closed { end, .. } = &self.demand else {
+            self.ready.acquire().await.ok()?.forget();
+            return self.waiting.borrow_mut().pop_front();
+        };
+        let now = start.elapsed();
+        let n = self.taken.get();
+        self.taken.set(n + 1);
+        (now < *end).then(|| Job { i: self.lane.number + n * self.lane.of, due: now })
+    }
+
+    /// How long a client pauses after an answer.
+    pub(super) fn think(&self) -> Duration {
+        match self.demand {
+            Demand::Closed { think, .. } => think,
+            Demand::Open { .. } => Duration::ZERO,
         }
     }
 
-    /// Lets executions become due as time passes; then lets each of `connections` see that none is left. Blocks its
-    /// thread: the operating system's timers are precise to some 60 us, tokio's to a millisecond.
-    pub(super) fn keep_time(&self, start: Instant, connections: usize, stop: &CancellationToken) {
-        let Self::Open { arrivals, due, .. } = self else { return };
-        let mut released = 0;
-        while released < arrivals.len() && !stop.is_cancelled() {
+    /// How many executions wait for a connection.
+    pub(super) fn queue(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
+    /// Lets executions become due as time passes; then lets each of `connections` see that none is left. Tells `dropped`
+    /// of those that find too many waiting. Cancel safe: what was not released is in [`Pace::left`].
+    pub(super) async fn keep_time(
+        &self,
+        start: Instant,
+        connections: usize,
+        dropped: impl Fn(Job) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let Demand::Open { arrivals, saturation } = &self.demand else { return Ok(()) };
+        let mut alarm = Alarm::new()?;
+        for job in self.jobs(arrivals) {
             let now = start.elapsed();
-            let ready = arrivals[released..].partition_point(|at| *at <= now);
-            due.add_permits(ready);
-            released += ready;
-            if let Some(at) = arrivals.get(released) {
-                std::thread::sleep(at.saturating_sub(start.elapsed()).min(NAP));
+            if now < job.due {
+                alarm.sleep(job.due - now).await?;
+            }
+            self.taken.set(self.taken.get() + 1);
+            match saturation {
+                Saturation::DropBeyond(most) if self.queue() >= *most as usize => dropped(job)?,
+                _ => {
+                    self.waiting.borrow_mut().push_back(job);
+                    self.ready.add_permits(1);
+                }
             }
         }
-        due.add_permits(connections);
+        self.ready.add_permits(connections);
+        Ok(())
+    }
+
+    fn jobs<'a>(&self, arrivals: &'a [Duration]) -> impl Iterator<Item = Job> + use<'a> {
+        self.lane.executions().map_while(|i| Some(Job { i, due: *arrivals.get(usize::try_from(i).ok()?)? }))
     }
 
     /// The executions that no connection took.
-    pub(super) fn left(&self) -> impl Iterator<Item = Job> + '_ {
-        let (arrivals, next) = match self {
-            Self::Open { arrivals, next, .. } => (arrivals.as_slice(), next.load(Ordering::Relaxed)),
-            Self::Closed { .. } => (&[][..], 0),
-        };
-        (0_u64..).zip(arrivals).filter(move |(i, _)| *i >= next).map(|(i, due)| Job { i, due: *due })
+    pub(super) fn left(self) -> Vec<Job> {
+        let Demand::Open { arrivals, .. } = &self.demand else { return Vec::new() };
+        let released = usize::try_from(self.taken.get()).unwrap_or(usize::MAX);
+        let mut left: Vec<Job> = self.waiting.borrow().iter().copied().collect();
+        left.extend(self.jobs(arrivals).skip(released));
+        left
     }
 }
 
@@ -84,25 +132,66 @@ impl Pace {
 mod tests {
     use super::*;
 
+    fn open(count: u64, lane: Lane, saturation: Saturation) -> Pace {
+        let arrivals = (0..count).map(Duration::from_micros).collect();
+        Pace::new(Demand::Open { arrivals, saturation }, lane)
+    }
+
+    const WHOLE: Lane = Lane { number: 0, of: 1 };
+
+    fn numbers(jobs: &[Job]) -> Vec<u64> {
+        jobs.iter().map(|job| job.i).collect()
+    }
+
     #[tokio::test]
     async fn every_arrival_is_handed_out_once_and_then_each_connection_is_dismissed() {
-        let pace = Pace::open((0..5).map(Duration::from_micros).collect());
+        let pace = open(5, WHOLE, Saturation::Queue);
         let start = Instant::now();
-        assert_eq!(pace.left().count(), 5);
-        pace.keep_time(start, 2, &CancellationToken::new());
+        pace.keep_time(start, 2, |_| Ok(())).await.unwrap();
         for i in 0..5 {
             assert_eq!(pace.next(start).await.unwrap().i, i);
         }
         assert!(pace.next(start).await.is_none() && pace.next(start).await.is_none());
-        assert_eq!(pace.left().count(), 0);
+        assert_eq!(pace.left(), []);
     }
 
     #[tokio::test]
     async fn what_nobody_took_is_left() {
-        let pace = Pace::open((0..3).map(Duration::from_micros).collect());
+        assert_eq!(numbers(&open(3, WHOLE, Saturation::Queue).left()), [0, 1, 2]);
+        let pace = open(3, WHOLE, Saturation::Queue);
         let start = Instant::now();
-        pace.keep_time(start, 0, &CancellationToken::new());
+        pace.keep_time(start, 0, |_| Ok(())).await.unwrap();
         pace.next(start).await.unwrap();
-        assert_eq!(pace.left().map(|job| job.i).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(numbers(&pace.left()), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn lanes_share_out_the_whole() {
+        let mut all = Vec::new();
+        for number in 0..3 {
+            all.append(&mut numbers(&open(10, Lane { number, of: 3 }, Saturation::Queue).left()));
+        }
+        all.sort_unstable();
+        assert_eq!(all, (0..10).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn beyond_the_queue_arrivals_are_dropped_and_told() {
+        let (pace, lost) = (open(5, WHOLE, Saturation::DropBeyond(2)), RefCell::new(Vec::new()));
+        let dropped = |job| {
+            lost.borrow_mut().push(job);
+            Ok(())
+        };
+        pace.keep_time(Instant::now(), 0, dropped).await.unwrap();
+        assert_eq!((numbers(&lost.borrow()), numbers(&pace.left())), (vec![2, 3, 4], vec![0, 1]));
+    }
+
+    #[tokio::test]
+    async fn a_closed_loop_numbers_its_executions_in_its_lane() {
+        let demand = Demand::Closed { end: Duration::from_secs(60), think: Duration::ZERO };
+        let pace = Pace::new(demand, Lane { number: 1, of: 4 });
+        let start = Instant::now();
+        let drawn = [pace.next(start).await.unwrap().i, pace.next(start).await.unwrap().i];
+        assert_eq!(drawn, [1, 5]);
     }
 }

@@ -39,8 +39,26 @@ pub(super) struct Recorder {
     pub(super) lag: Histogram<u64>,
     /// Connections lost.
     pub(super) lost: u64,
+    /// Attempts after the first.
+    pub(super) retries: u64,
+    /// Processor time of each worker's thread while it measured, and how long that was.
+    pub(super) busy: Vec<Busy>,
     /// Last answer, from the start of the measured part.
     pub(super) last: Duration,
+}
+
+/// What a worker's thread used of its processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Busy {
+    pub(super) cpu: Duration,
+    pub(super) of: Duration,
+}
+
+impl Busy {
+    /// Share of the time, 0 to 1.
+    pub(super) fn share(self) -> f64 {
+        if self.of.is_zero() { 0.0 } else { self.cpu.as_secs_f64() / self.of.as_secs_f64() }
+    }
 }
 
 #[derive(Debug)]
@@ -48,6 +66,8 @@ pub(super) struct OpRecord {
     pub(super) response: Histogram<u64>,
     pub(super) service: Histogram<u64>,
     pub(super) errors: u64,
+    /// Never sent, because too many waited.
+    pub(super) dropped: u64,
     /// Number of the first failed execution, and why it failed.
     pub(super) first_error: Option<(u64, String)>,
 }
@@ -74,6 +94,8 @@ impl Recorder {
             slices: Vec::new(),
             lag: histogram(DIGITS)?,
             lost: 0,
+            retries: 0,
+            busy: Vec::new(),
             last: Duration::ZERO,
         })
     }
@@ -91,6 +113,11 @@ impl Recorder {
         self.ops[op].failed(i, why);
         self.slice(done)?.errors += 1;
         Ok(())
+    }
+
+    /// Records that an execution of operation `op` was not sent because too many waited.
+    pub(super) fn dropped(&mut self, op: usize) {
+        self.ops[op].dropped += 1;
     }
 
     /// Records how late the driver was.
@@ -113,6 +140,7 @@ impl Recorder {
             ours.response.add(&theirs.response)?;
             ours.service.add(&theirs.service)?;
             ours.errors += theirs.errors;
+            ours.dropped += theirs.dropped;
             ours.first_error = [ours.first_error.take(), theirs.first_error].into_iter().flatten().min();
         }
         for (second, theirs) in other.slices.into_iter().enumerate() {
@@ -126,6 +154,8 @@ impl Recorder {
         }
         self.lag.add(&other.lag)?;
         self.lost += other.lost;
+        self.retries += other.retries;
+        self.busy.extend(other.busy);
         self.last = self.last.max(other.last);
         Ok(())
     }
@@ -133,7 +163,7 @@ impl Recorder {
 
 impl OpRecord {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self { response: histogram(DIGITS)?, service: histogram(DIGITS)?, errors: 0, first_error: None })
+        Ok(Self { response: histogram(DIGITS)?, service: histogram(DIGITS)?, errors: 0, dropped: 0, first_error: None })
     }
 
     fn failed(&mut self, i: u64, why: String) {
@@ -143,7 +173,7 @@ impl OpRecord {
         }
     }
 
-    /// Executions, failed ones included.
+    /// Executions, failed ones included, dropped ones not.
     pub(super) fn count(&self) -> u64 {
         self.response.len() + self.errors
     }

@@ -1,325 +1,301 @@
-//! A worker: one thread, one single-threaded runtime, some of the connections and a recorder of its own.
+//! A worker: one thread, one single-threaded runtime, some of the connections, its share of the schedule and a recorder of
+//! its own.
 //!
 //! A connection, its driver task and the code that waits for its answers share the thread, so no answer is handed from
-//! one processor to another, and nothing on the hot path takes a lock.
+//! one processor to another, and nothing on the hot path is shared with another thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use futures_util::{StreamExt as _, pin_mut};
+use nix::sys::resource::{UsageWho, getrusage};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
-use tokio_postgres::Statement;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
 use tokio_util::sync::CancellationToken;
 
-use super::pace::{Job, Pace};
-use super::recorder::{Recorder, Times};
-use super::schedule::Mix;
-use crate::pg::error::Doing as _;
-use crate::pg::{PgError, Session, Target};
-use crate::scenario::draw::Drawing;
+use super::line::{Line, Outcome};
+use super::outage::Outage;
+use super::pace::{Demand, Job, Lane, Pace};
+use super::pulse::{Pulse, Pulses};
+use super::recorder::{Busy, Recorder, Times};
+use super::schedule::{Course, Mix};
+use super::statement::Text;
+use crate::pg::Target;
+use crate::scenario::{PlanCache, Protocol, Retry};
 
-/// Executions of each statement on each connection before the load starts: PostgreSQL plans the first five for their
-/// values and may keep one plan from the sixth on, and that change belongs to no measurement.
-const PLAN_CACHE_RUNS: u64 = 6;
-/// How long a lost connection is tried again.
-const RECONNECT_FOR: Duration = Duration::from_secs(5);
-/// Pause between attempts to connect.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
-/// How long the server may take to end a cancelled statement before the connection is dropped, and asked how often.
-const CANCEL_PATIENCE: (u32, Duration) = (5, Duration::from_secs(1));
-
-/// What all workers of one scenario share.
+/// What all workers of one scenario share; nothing in it changes but the two at its end, which are touched when a
+/// connection is lost.
 pub(super) struct Shared {
     pub(super) target: Target,
     /// For `application_name`.
     pub(super) purpose: String,
     pub(super) ops: Vec<Sent>,
     pub(super) mix: Mix,
-    pub(super) pace: Pace,
-    pub(super) warmup: Duration,
-    /// Ends everything: an interrupt, the end of patience, or no connection left.
+    pub(super) course: Course,
+    pub(super) demand: Demand,
+    pub(super) protocol: Protocol,
+    pub(super) plan_cache: PlanCache,
+    /// Ends everything: an interrupt, the end of patience, or no connection for too long.
     pub(super) stop: CancellationToken,
-    /// Connections that are not given up.
-    pub(super) alive: AtomicUsize,
-    /// Why the last connection was given up.
-    pub(super) gone: Mutex<Option<String>>,
+    pub(super) outage: Outage,
 }
 
 /// An operation as it is sent.
 pub(super) struct Sent {
     pub(super) name: String,
-    pub(super) sql: String,
-    pub(super) drawing: Drawing,
+    pub(super) statements: Vec<Text>,
+    pub(super) transaction: bool,
+    pub(super) retry: Retry,
     /// Whether the mix holds it.
     pub(super) is_sent: bool,
 }
 
-/// Reports that a connection is ready, or why it never will be.
-pub(super) type Ready = mpsc::UnboundedSender<anyhow::Result<()>>;
+/// What a worker is told at its start.
+pub(super) struct Orders {
+    /// How many connections are its own.
+    pub(super) connections: u32,
+    pub(super) lane: Lane,
+    /// Where it reports that a connection is ready, or why it never will be.
+    pub(super) ready: mpsc::UnboundedSender<anyhow::Result<()>>,
+    /// When everything begins.
+    pub(super) start: watch::Receiver<Option<Instant>>,
+    /// Where it tells each second how it goes.
+    pub(super) pulses: Pulses,
+}
 
-/// Runs `connections` connections to their end, on this thread.
-pub(super) fn work(
-    shared: &std::sync::Arc<Shared>,
-    connections: u32,
-    ready: &Ready,
-    start: &watch::Receiver<Option<Instant>>,
-) -> anyhow::Result<Recorder> {
-    let recorder = Rc::new(RefCell::new(Recorder::new(shared.ops.len())?));
+/// Runs the connections of `orders` to their end, on this thread.
+pub(super) fn work(shared: &Arc<Shared>, orders: &Orders) -> anyhow::Result<Recorder> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start a worker's runtime")?;
-    let local = LocalSet::new();
-    local.block_on(&runtime, async {
+    LocalSet::new().block_on(&runtime, Worker::new(shared, orders)?.run(orders))
+}
+
+/// The state of one thread.
+struct Worker {
+    shared: Arc<Shared>,
+    pace: Pace,
+    recorder: RefCell<Recorder>,
+    /// This thread's own end of the shared one.
+    stop: CancellationToken,
+    /// Processor time and clock when the measurement began.
+    since: Cell<Option<(Duration, Instant)>>,
+}
+
+impl Worker {
+    fn new(shared: &Arc<Shared>, orders: &Orders) -> anyhow::Result<Rc<Self>> {
+        Ok(Rc::new(Self {
+            shared: Arc::clone(shared),
+            pace: Pace::new(shared.demand.clone(), orders.lane),
+            recorder: RefCell::new(Recorder::new(shared.ops.len())?),
+            stop: shared.stop.child_token(),
+            since: Cell::new(None),
+        }))
+    }
+
+    async fn run(self: Rc<Self>, orders: &Orders) -> anyhow::Result<Recorder> {
+        self.drive(orders).await?;
+        if let Some((cpu, at)) = self.since.get() {
+            let busy = Busy { cpu: cpu_time()?.saturating_sub(cpu), of: at.elapsed() };
+            self.recorder.borrow_mut().busy.push(busy);
+        }
+        let worker = Rc::try_unwrap(self).ok().context("a worker's recorder is still in use")?;
+        let (shared, mut recorder) = (worker.shared, worker.recorder.into_inner());
+        for job in worker.pace.left().into_iter().filter(|job| shared.course.counts(job.due)) {
+            let why = "never sent: no connection was free".to_owned();
+            let due = job.due.saturating_sub(shared.course.warmup());
+            recorder.failed(shared.mix.op(job.i), job.i, why, due)?;
+        }
+        Ok(recorder)
+    }
+
+    /// Until every connection has ended.
+    async fn drive(self: &Rc<Self>, orders: &Orders) -> anyhow::Result<()> {
         let mut tasks = JoinSet::new();
-        for _ in 0..connections {
-            let (shared, recorder) = (std::sync::Arc::clone(shared), Rc::clone(&recorder));
-            let (ready, start) = (ready.clone(), start.clone());
-            tasks.spawn_local(async move { connection(&shared, &recorder, ready, start).await });
+        for _ in 0..orders.connections {
+            let (worker, ready, start) = (Rc::clone(self), orders.ready.clone(), orders.start.clone());
+            tasks.spawn_local(async move { worker.connection(ready, start).await });
         }
-        while let Some(ended) = tasks.join_next().await {
-            ended??;
+        let (clock, heart) = (self.clock(orders), self.beat(orders));
+        tokio::pin!(clock, heart);
+        let (mut ticking, mut beating) = (true, true);
+        loop {
+            tokio::select! {
+                done = &mut clock, if ticking => { ticking = false; done? }
+                done = &mut heart, if beating => { beating = false; done? }
+                ended = tasks.join_next() => match ended {
+                    Some(ended) => ended??,
+                    None => return Ok(()),
+                },
+            }
         }
-        anyhow::Ok(())
-    })?;
-    drop((local, runtime));
-    Ok(Rc::try_unwrap(recorder).ok().context("a worker's recorder is still in use")?.into_inner())
-}
+    }
 
-/// A session with everything prepared.
-struct Line {
-    session: Session,
-    statements: Vec<Option<Statement>>,
-}
-
-async fn connection(
-    shared: &Shared,
-    recorder: &RefCell<Recorder>,
-    ready: Ready,
-    mut start: watch::Receiver<Option<Instant>>,
-) -> anyhow::Result<()> {
-    let line = match open(shared).await {
-        Ok(Some(line)) => line,
-        Ok(None) => return Ok(()),
-        Err(error) => {
-            // The receiver is gone only when the run is over anyway.
-            drop(ready.send(Err(error.into())));
-            return Ok(());
-        }
-    };
-    drop(ready.send(Ok(())));
-    drop(ready);
-    let began = tokio::select! {
-        began = start.wait_for(Option::is_some) => began.ok().and_then(|at| *at),
-        () = shared.stop.cancelled() => None,
-    };
-    match began {
-        Some(began) => serve(shared, recorder, began, line).await,
-        None => {
-            line.session.close().await;
+    /// Lets the schedule become due.
+    async fn clock(&self, orders: &Orders) -> anyhow::Result<()> {
+        let Some(start) = self.began(orders.start.clone()).await else { return Ok(()) };
+        let dropped = |job: Job| {
+            if self.shared.course.counts(job.due) {
+                self.recorder.borrow_mut().dropped(self.shared.mix.op(job.i));
+            }
             Ok(())
-        }
-    }
-}
-
-/// Connects, prepares every statement and has PostgreSQL choose its plans; `None` when the run is stopped meanwhile.
-async fn open(shared: &Shared) -> Result<Option<Line>, PgError> {
-    let session = tokio::select! {
-        session = Session::connect(&shared.target, &shared.purpose) => session?,
-        () = shared.stop.cancelled() => return Ok(None),
-    };
-    let statements = prepare(shared, &session).await;
-    if shared.stop.is_cancelled() {
-        session.close().await;
-        return Ok(None);
-    }
-    Ok(Some(Line { session, statements: statements? }))
-}
-
-async fn prepare(shared: &Shared, session: &Session) -> Result<Vec<Option<Statement>>, PgError> {
-    let mut statements = Vec::new();
-    for op in &shared.ops {
-        if !op.is_sent {
-            statements.push(None);
-            continue;
-        }
-        let prepared = or_cancelled(shared, session, session.prepare(&op.sql)).await;
-        let statement = prepared.doing(|| format!("prepare {}", op.name))?;
-        for i in 0..PLAN_CACHE_RUNS {
-            match or_cancelled(shared, session, execute(session, &statement, op, u64::MAX - i)).await {
-                // An operation that fails is counted when it is measured.
-                Err(Unanswered::Failed(error)) if !is_lost(session, &error) => {}
-                done => done.doing(|| format!("execute {} for the first time", op.name))?,
-            }
-        }
-        statements.push(Some(statement));
-    }
-    Ok(statements)
-}
-
-/// Takes executions until there is none left or the run is stopped.
-async fn serve(
-    shared: &Shared,
-    recorder: &RefCell<Recorder>,
-    start: Instant,
-    mut line: Line,
-) -> anyhow::Result<()> {
-    loop {
-        let free = start.elapsed();
-        let job = tokio::select! {
-            biased;
-            () = shared.stop.cancelled() => None,
-            job = shared.pace.next(start) => job,
         };
-        let Some(job) = job else { break };
-        if !send(shared, recorder, start, &line, (job, free)).await? {
-            drop(line);
-            recorder.borrow_mut().lost += 1;
-            let Some(again) = reconnect(shared).await else { return Ok(()) };
-            line = again;
+        tokio::select! {
+            done = self.pace.keep_time(start, orders.connections as usize, dropped) => done,
+            () = self.stop.cancelled() => Ok(()),
         }
     }
-    line.session.close().await;
-    Ok(())
-}
 
-/// Sends one execution and records what came of it; false when the connection is lost.
-async fn send(
-    shared: &Shared,
-    recorder: &RefCell<Recorder>,
-    start: Instant,
-    line: &Line,
-    (job, free): (Job, Duration),
-) -> anyhow::Result<bool> {
-    let op = shared.mix.op(job.i);
-    let statement = line.statements[op].as_ref().context("an operation outside the mix was drawn")?;
-    let sent = start.elapsed();
-    let work = execute(&line.session, statement, &shared.ops[op], job.i);
-    let answer = or_cancelled(shared, &line.session, work).await;
-    let done = start.elapsed();
-    let lost = match &answer {
-        Ok(()) => false,
-        Err(Unanswered::Failed(error)) => is_lost(&line.session, error),
-        Err(Unanswered::Deaf) => true,
-    };
-    let Some(measured) = job.due.checked_sub(shared.warmup) else { return Ok(!lost) };
-    let mut recorder = recorder.borrow_mut();
-    // An idle connection that sends late is the driver's fault; a busy one is the server's.
-    if free <= job.due {
-        recorder.lagged(sent.saturating_sub(job.due))?;
-    }
-    let response = done.saturating_sub(job.due);
-    match answer {
-        Ok(()) => {
-            let times = Times { response, service: done - sent, done: measured + response };
-            recorder.succeeded(op, times)?;
-        }
-        Err(error) => recorder.failed(op, job.i, in_one_line(error), measured + response)?,
-    }
-    Ok(!lost)
-}
-
-/// Why there is no answer.
-enum Unanswered {
-    /// The server refused, or the connection broke.
-    Failed(tokio_postgres::Error),
-    /// The server does not even end the statement when asked.
-    Deaf,
-}
-
-impl From<Unanswered> for PgError {
-    fn from(unanswered: Unanswered) -> Self {
-        match unanswered {
-            Unanswered::Failed(error) => error.into(),
-            Unanswered::Deaf => Self::broken("", "no answer, not even to the request to cancel"),
-        }
-    }
-}
-
-/// Awaits `work` on `session`; once the run is stopped, has the server end the statement first.
-async fn or_cancelled<T>(
-    shared: &Shared,
-    session: &Session,
-    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, Unanswered> {
-    pin_mut!(work);
-    tokio::select! {
-        done = &mut work => return done.map_err(Unanswered::Failed),
-        () = shared.stop.cancelled() => {}
-    }
-    let (attempts, patience) = CANCEL_PATIENCE;
-    for _ in 0..attempts {
-        // A request that comes before the statement or after it has no effect: ask again.
-        let asked = async {
-            if let Err(error) = session.cancel().await {
-                tracing::debug!("{error}");
+    /// Tells each second how it goes, and notes what the processor had done when the measurement began.
+    async fn beat(&self, orders: &Orders) -> anyhow::Result<()> {
+        let Some(start) = self.began(orders.start.clone()).await else { return Ok(()) };
+        let measured = start + self.shared.course.warmup();
+        tokio::time::sleep_until(measured.into()).await;
+        self.since.set(Some((cpu_time()?, Instant::now())));
+        for second in 0.. {
+            tokio::time::sleep_until((measured + Duration::from_secs(second + 1)).into()).await;
+            let pulse = Pulse::of(&self.recorder.borrow(), second, self.pace.queue());
+            if orders.pulses.send(pulse).is_err() {
+                break;
             }
-            (&mut work).await
+        }
+        Ok(())
+    }
+
+    /// When everything began; `None` when the run was stopped before.
+    async fn began(&self, mut start: watch::Receiver<Option<Instant>>) -> Option<Instant> {
+        tokio::select! {
+            began = start.wait_for(Option::is_some) => began.ok().and_then(|at| *at),
+            () = self.stop.cancelled() => None,
+        }
+    }
+
+    async fn connection(
+        &self,
+        ready: mpsc::UnboundedSender<anyhow::Result<()>>,
+        start: watch::Receiver<Option<Instant>>,
+    ) -> anyhow::Result<()> {
+        let line = match Line::open(&self.shared, &self.stop).await {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                // The receiver is gone only when the run is over anyway.
+                drop(ready.send(Err(error.into())));
+                return Ok(());
+            }
         };
-        if let Ok(done) = tokio::time::timeout(patience, asked).await {
-            return done.map_err(Unanswered::Failed);
-        }
-    }
-    Err(Unanswered::Deaf)
-}
-
-async fn execute(
-    session: &Session,
-    statement: &Statement,
-    op: &Sent,
-    i: u64,
-) -> Result<(), tokio_postgres::Error> {
-    let values = op.drawing.values(i);
-    let rows = session.query_raw(statement, values.iter().map(|value| value as &(dyn ToSql + Sync))).await?;
-    pin_mut!(rows);
-    while let Some(row) = rows.next().await {
-        row?;
-    }
-    Ok(())
-}
-
-/// Tries for a while to have the connection again; `None` when it is given up or the run is stopped.
-async fn reconnect(shared: &Shared) -> Option<Line> {
-    let until = Instant::now() + RECONNECT_FOR;
-    loop {
-        match open(shared).await {
-            Ok(line) => return line,
-            Err(error) if Instant::now() > until => {
-                give_up(shared, error);
-                return None;
+        drop(ready.send(Ok(())));
+        drop(ready);
+        match self.began(start).await {
+            Some(began) => self.serve(began, line).await,
+            None => {
+                line.close().await;
+                Ok(())
             }
-            Err(error) => tracing::debug!("{error}"),
         }
-        tokio::time::sleep(RECONNECT_PAUSE).await;
+    }
+
+    /// Takes executions until there is none left or the run is stopped.
+    async fn serve(&self, start: Instant, mut line: Line) -> anyhow::Result<()> {
+        loop {
+            let free = start.elapsed();
+            let job = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => None,
+                job = self.pace.next(start) => job,
+            };
+            let Some(job) = job else { break };
+            if !self.send(start, &mut line, job, free).await? {
+                drop(line);
+                self.recorder.borrow_mut().lost += 1;
+                let Some(again) = self.reconnect().await else { return Ok(()) };
+                line = again;
+            }
+            if !self.pace.think().is_zero() {
+                self.pause(self.pace.think()).await;
+            }
+        }
+        line.close().await;
+        Ok(())
+    }
+
+    /// Sends one execution and records what came of it; false when the connection is lost.
+    async fn send(&self, start: Instant, line: &mut Line, job: Job, free: Duration) -> anyhow::Result<bool> {
+        let op = self.shared.mix.op(job.i);
+        let sent = start.elapsed();
+        let mut attempt = 0;
+        let outcome = loop {
+            let outcome = line.perform(&self.shared.ops[op], op, job.i, &self.stop).await?;
+            let Some(pause) = outcome.again(&self.shared.ops[op].retry, attempt) else { break outcome };
+            self.pause(pause).await;
+            attempt += 1;
+        };
+        let done = start.elapsed();
+        let lost = outcome.is_lost();
+        if !self.shared.course.counts(job.due) {
+            return Ok(!lost);
+        }
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.retries += u64::from(attempt);
+        // An idle connection that sends late is the driver's fault; a busy one is the server's.
+        if free <= job.due {
+            recorder.lagged(sent.saturating_sub(job.due))?;
+        }
+        let response = done.saturating_sub(job.due);
+        let measured = done.saturating_sub(self.shared.course.warmup());
+        match outcome {
+            Outcome::Done => recorder.succeeded(op, Times { response, service: done - sent, done: measured })?,
+            failed => recorder.failed(op, job.i, failed.in_one_line(), measured)?,
+        }
+        Ok(!lost)
+    }
+
+    async fn pause(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
+    /// Tries to have the connection again; `None` when the run is stopped, also because no connection was there for too
+    /// long.
+    async fn reconnect(&self) -> Option<Line> {
+        let outage = &self.shared.outage;
+        outage.lost();
+        loop {
+            match Line::open(&self.shared, &self.stop).await {
+                Ok(line) => {
+                    outage.found();
+                    return line;
+                }
+                Err(error) if outage.is_over_patience() => {
+                    outage.give_up(&error);
+                    self.shared.stop.cancel();
+                    return None;
+                }
+                Err(error) => tracing::debug!("{error}"),
+            }
+            self.pause(RECONNECT_PAUSE).await;
+        }
     }
 }
 
-fn give_up(shared: &Shared, error: PgError) {
-    if shared.alive.fetch_sub(1, Ordering::Relaxed) == 1 {
-        *shared.gone.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_one_line(error));
-        shared.stop.cancel();
-    }
-}
+/// Pause between attempts to connect.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The server ends a session with an error of class 57P a moment before the connection is seen to be closed.
-fn is_lost(session: &Session, error: &tokio_postgres::Error) -> bool {
-    let ended = |state: &SqlState| state.code().starts_with("57P") || state.code().starts_with("08");
-    session.is_closed() || error.is_closed() || error.code().is_some_and(ended)
-}
-
-/// SQLSTATE and message, without detail and hint.
-fn in_one_line(error: impl Into<PgError>) -> String {
-    let error = error.into();
-    match error.refusal() {
-        Some(refusal) => format!("{} {}", refusal.sqlstate, refusal.message),
-        None => error.to_string(),
-    }
+/// Processor time of this thread so far; where a system tells it of the process alone, of that.
+fn cpu_time() -> anyhow::Result<Duration> {
+    #[cfg(target_os = "linux")]
+    const WHO: UsageWho = UsageWho::RUSAGE_THREAD;
+    #[cfg(not(target_os = "linux"))]
+    const WHO: UsageWho = UsageWho::RUSAGE_SELF;
+    let usage = getrusage(WHO).context("read the processor time of a worker")?;
+    let time = |at: nix::sys::time::TimeVal| {
+        let micros = at.tv_sec().unsigned_abs() * 1_000_000 + at.tv_usec().unsigned_abs();
+        Duration::from_micros(micros)
+    };
+    Ok(time(usage.user_time()) + time(usage.system_time()))
 }

@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_postgres::{CancelToken, Client};
+use tokio_postgres::{CancelToken, Client, SimpleQueryMessage};
 
 use self::connect::Encryption;
 use super::error::{Doing as _, PgError, Result};
@@ -95,8 +95,12 @@ impl DerefMut for Session {
     }
 }
 
+/// By the simple protocol, which needs no prepared statement: a pooler may give each message another server.
 async fn version_of(client: &Client) -> Result<ServerVersion> {
-    let row = client.query_one("SELECT pg_catalog.current_setting('server_version_num')::int4", &[]).await?;
-    let number: i32 = row.try_get(0)?;
-    Ok(ServerVersion(number.unsigned_abs()))
+    let messages = client.simple_query("SHOW server_version_num").await?;
+    let number = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+        _ => None,
+    });
+    number.map(ServerVersion).ok_or_else(|| PgError::broken("read the version", "the server told none"))
 }

@@ -1,17 +1,19 @@
 //! From the tree of a file to a scenario, or to everything that is wrong with it.
 
+mod load;
+mod objectives;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::form::{LoadForm, ObjectiveForm, OpForm, ParamForm, PlanForm};
+use super::form::{OpForm, ParamForm, PlanForm, RetryForm, StatementForm};
 use super::placeholders::placeholders;
 use super::tree::{self, Node, NodeId, Value};
 use super::typed::{self, suggestion};
-use super::{
-    Arrival, Forbidden, Load, Objective, Op, Param, PlanContract, PlanMode, Quantile, Scenario, params,
-};
+use super::{Forbidden, Op, Param, PlanContract, PlanMode, Retry, Scenario, Statement, params};
 use crate::schema::Schema;
 use crate::schema::model::Table;
 
@@ -35,9 +37,6 @@ impl From<&Schema> for Names {
         Self { partitioned, indexes: indexes.chain(keys).cloned().collect() }
     }
 }
-
-/// More than any server takes.
-const MOST_CONNECTIONS: i64 = 10_000;
 
 const SECTIONS: [&str; 8] = ["version", "name", "description", "params", "ops", "mix", "load", "slo"];
 
@@ -175,7 +174,11 @@ impl<'a> Check<'a> {
     fn is_bound(&self, param: &str) -> bool {
         let params = self.root.follow(&["params"]).entries();
         let ops = self.root.follow(&["ops"]).entries().iter();
-        let mut bound = ops.filter_map(|(_, op)| op.get("bind")).flat_map(Node::items);
+        let statements = ops.flat_map(|(_, op)| {
+            let of_transaction = op.get("transaction").map_or(&[][..], Node::items);
+            std::iter::once(op).chain(of_transaction)
+        });
+        let mut bound = statements.filter_map(|statement| statement.get("bind")).flat_map(Node::items);
         bound.any(|item| match &item.value {
             Value::Text(name) => name == param || params.iter().all(|(key, _)| key.name != *name),
             _ => true,
@@ -191,17 +194,50 @@ impl<'a> Check<'a> {
         let mut ops = Vec::new();
         for (name, node) in entries {
             let Some(form) = self.typed::<OpForm>(node) else { continue };
-            self.binds(&form, node);
-            self.names_in(&form.plan, node);
-            ops.push(Op {
-                name: name.to_owned(),
-                sql: form.sql.trim().to_owned(),
-                bind: form.bind,
-                plan: contract(form.plan),
-                weight: weights.get(name).copied().unwrap_or(0),
-            });
+            let transaction = form.transaction.is_some();
+            let retry = form.retry.as_ref().map(retry).unwrap_or_default();
+            let Some(statements) = self.statements(form, node) else { continue };
+            let weight = weights.get(name).copied().unwrap_or(0);
+            ops.push(Op { name: name.to_owned(), statements, transaction, retry, weight });
         }
         ops
+    }
+
+    /// The one statement of an operation, or those of its transaction.
+    fn statements(&mut self, form: OpForm, node: &Node) -> Option<Vec<Statement>> {
+        let (forms, nodes) = match (form.sql, form.transaction) {
+            (Some(sql), None) => {
+                (vec![StatementForm { sql, bind: form.bind, plan: form.plan }], std::slice::from_ref(node))
+            }
+            (None, Some(forms)) if forms.is_empty() => {
+                return self.refuse(node.key("transaction"), "a transaction has at least one statement");
+            }
+            (None, Some(forms)) => {
+                for key in ["bind", "plan"].into_iter().filter(|key| node.get(key).is_some()) {
+                    self.problem(node.key(key), format!("`{key}` belongs to a statement of the transaction"));
+                }
+                (forms, node.follow(&["transaction"]).items())
+            }
+            (None, None) => return self.refuse(node.id, "`sql` or `transaction` is missing"),
+            (Some(_), Some(_)) => {
+                return self.refuse(node.key("transaction"), "`sql` and `transaction` exclude each other");
+            }
+        };
+        for (form, node) in forms.iter().zip(nodes) {
+            self.binds(form, node);
+            self.names_in(&form.plan, node);
+        }
+        let statement = |form: StatementForm| Statement {
+            sql: form.sql.trim().to_owned(),
+            bind: form.bind,
+            plan: contract(form.plan),
+        };
+        Some(forms.into_iter().map(statement).collect())
+    }
+
+    fn refuse<T>(&mut self, at: NodeId, message: &str) -> Option<T> {
+        self.problem(at, message);
+        None
     }
 
     fn mix(&mut self) -> BTreeMap<&'a str, u32> {
@@ -225,7 +261,7 @@ impl<'a> Check<'a> {
         weights
     }
 
-    fn binds(&mut self, form: &OpForm, node: &Node) {
+    fn binds(&mut self, form: &StatementForm, node: &Node) {
         let known: Vec<&str> =
             self.root.follow(&["params"]).entries().iter().map(|(key, _)| &*key.name).collect();
         for (i, name) in form.bind.iter().enumerate() {
@@ -272,90 +308,14 @@ impl<'a> Check<'a> {
             self.problem(node.follow(&["plan", "modes"]).id, "no mode is left to check");
         }
     }
+}
 
-    fn load(&mut self, node: &'a Node) -> Option<Load> {
-        let form: LoadForm = self.typed(node)?;
-        if form.duration.0.is_zero() {
-            self.problem(node.follow(&["duration"]).id, "nothing is measured in no time");
-        }
-        for name in ["clients", "connections"] {
-            if let Some(Node { id, value: Value::Int(count) }) = node.get(name)
-                && !(1..=MOST_CONNECTIONS).contains(count)
-            {
-                self.problem(*id, format!("between 1 and {MOST_CONNECTIONS} are needed"));
-            }
-        }
-        let (arrival, connections) = match (form.arrival, form.clients, form.connections) {
-            (Some(open), None, Some(connections)) => {
-                (Arrival::Open { rate: open.rate.0, process: open.process }, connections)
-            }
-            (None, Some(clients), None) => (Arrival::Closed { clients }, clients),
-            (Some(_), None, None) => return self.refuse(node.id, "`connections` is missing"),
-            (None, Some(_), Some(_)) => {
-                return self.refuse(node.key("connections"), "each of the `clients` has its own connection");
-            }
-            (Some(_), Some(_), _) => {
-                return self.refuse(node.key("clients"), "`arrival` and `clients` exclude each other");
-            }
-            (None, None, _) => {
-                return self.refuse(node.id, "`arrival` (open loop) or `clients` (closed loop) is missing");
-            }
-        };
-        Some(Load { arrival, warmup: form.warmup.0, duration: form.duration.0, connections })
-    }
+/// Pause before the first new attempt where the file does not say.
+const BACKOFF: Duration = Duration::from_millis(10);
 
-    fn refuse<T>(&mut self, at: NodeId, message: &str) -> Option<T> {
-        self.problem(at, message);
-        None
-    }
-
-    fn slo(&mut self, ops: &[Op]) -> Vec<Objective> {
-        let Some(node) = self.root.get("slo") else { return Vec::new() };
-        if !matches!(node.value, Value::List(_)) {
-            self.problem(node.id, "`slo` is a list of objectives");
-        }
-        let mut objectives = Vec::new();
-        for item in node.items() {
-            let Some(form) = self.typed::<ObjectiveForm>(item) else { continue };
-            objectives.append(&mut self.objectives(form, item, ops));
-        }
-        objectives
-    }
-
-    fn objectives(&mut self, form: ObjectiveForm, node: &Node, ops: &[Op]) -> Vec<Objective> {
-        let latencies = [
-            (Quantile::P50, form.p50),
-            (Quantile::P95, form.p95),
-            (Quantile::P99, form.p99),
-            (Quantile::Max, form.max),
-        ];
-        let limits: Vec<_> =
-            latencies.into_iter().filter_map(|(quantile, limit)| Some((quantile, limit?.0))).collect();
-        match (form.op, form.errors) {
-            (Some(op), None) if !limits.is_empty() => {
-                self.sent(&op, node, ops);
-                let latency = |(quantile, limit)| Objective::Latency { op: op.clone(), quantile, limit };
-                limits.into_iter().map(latency).collect()
-            }
-            (None, Some(share)) if limits.is_empty() => vec![Objective::Errors { share: share.0 }],
-            _ => {
-                self.problem(node.id, "an objective is `op` with p50, p95, p99 or max, or `errors` alone");
-                Vec::new()
-            }
-        }
-    }
-
-    /// The operation an objective is about has to be there and in the mix.
-    fn sent(&mut self, name: &str, node: &Node, ops: &[Op]) {
-        let at = node.follow(&["op"]).id;
-        let known: Vec<&str> =
-            self.root.follow(&["ops"]).entries().iter().map(|(key, _)| &*key.name).collect();
-        if !known.contains(&name) {
-            self.problem(at, format!("no operation is called `{name}`{}", suggestion(name, known)));
-        } else if ops.iter().any(|op| op.name == name && op.weight == 0) {
-            self.problem(at, format!("`{name}` is not in the mix, so nothing is measured"));
-        }
-    }
+fn retry(form: &RetryForm) -> Retry {
+    let backoff = form.backoff.as_ref().map_or(BACKOFF, |span| span.0);
+    Retry { on: form.on.iter().map(|state| state.0.clone()).collect(), most: form.most, backoff }
 }
 
 fn contract(form: PlanForm) -> PlanContract {

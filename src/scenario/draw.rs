@@ -3,7 +3,6 @@
 //! Whatever the timing and however many workers there are, execution `i` of an operation binds the same values, so two
 //! runs under one seed ask the same questions. Users, media and lists come from the generator's model: they exist.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use bytes::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
-use super::{Column, Op, Param, Scenario};
+use super::{Column, Op, Param, Scenario, Statement};
 use crate::datagen::Model;
 use crate::datagen::float::{exp, ln};
 use crate::datagen::random::{Draws, Key};
@@ -93,20 +92,28 @@ enum Source {
 }
 
 impl Drawing {
-    /// The drawing of `op` under `seed`, over the data of `model`. A parameter bound twice gives the same value twice.
+    /// The drawing of a statement of `op` under `seed`, over the data of `model`. A parameter bound twice gives the same
+    /// value twice, in all statements of a transaction too.
     #[must_use]
-    pub fn new(scenario: &Scenario, op: &Op, seed: u64, model: &Arc<Model>) -> Self {
+    pub fn new(scenario: &Scenario, op: &Op, statement: &Statement, seed: u64, model: &Arc<Model>) -> Self {
         let source = |name: &String| {
             let key = Key::new(seed, &format!("{}/{}/{name}", scenario.name, op.name));
             Some((key, Source::of(scenario.params.get(name)?)))
         };
-        Self { model: Arc::clone(model), sources: op.bind.iter().filter_map(source).collect() }
+        Self { model: Arc::clone(model), sources: statement.bind.iter().filter_map(source).collect() }
     }
 
     /// The values of execution `i`, in the order of the placeholders.
     #[must_use]
     pub fn values(&self, i: u64) -> Vec<Value> {
-        self.sources.iter().map(|(key, source)| source.draw(key.of(i), &self.model)).collect()
+        let mut values = Vec::new();
+        self.draw(i, &mut values);
+        values
+    }
+
+    /// Appends the values of execution `i` to `values`.
+    pub fn draw(&self, i: u64, values: &mut Vec<Value>) {
+        values.extend(self.sources.iter().map(|(key, source)| source.draw(key.of(i), &self.model)));
     }
 
     /// One value of each kind that is bound, to hold against the types that a server expects.
@@ -222,12 +229,6 @@ fn column_value(
             Value::Text(isbn.unwrap_or_default())
         }
     }
-}
-
-/// The drawings of every operation of `scenario`, by name.
-#[must_use]
-pub fn drawings(scenario: &Scenario, seed: u64, model: &Arc<Model>) -> BTreeMap<String, Drawing> {
-    scenario.ops.iter().map(|op| (op.name.clone(), Drawing::new(scenario, op, seed, model))).collect()
 }
 
 #[cfg(test)]

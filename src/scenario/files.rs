@@ -178,14 +178,15 @@ slo:
         let scenario = read(Path::new("a.yaml"), SOUND, &names()).unwrap();
         let list = &scenario.ops[0];
         assert_eq!(
-            (list.name.as_str(), list.sql.as_str(), list.weight),
+            (list.name.as_str(), list.statements[0].sql.as_str(), list.weight),
             ("list", "SELECT 1 WHERE $1 = $2", 3)
         );
-        assert_eq!(list.plan.modes, [PlanMode::Generic]);
-        assert_eq!(list.plan.max_scanned["interaction.user_media"], 1);
-        assert_eq!(list.plan.forbid, [Forbidden::SeqScan, Forbidden::NestedLoopOver(50)]);
-        assert_eq!(list.plan.max_buffers, Some(400));
-        assert_eq!(scenario.ops[1].plan.modes, [PlanMode::Custom, PlanMode::Generic]);
+        let plan = &list.statements[0].plan;
+        assert_eq!(plan.modes, [PlanMode::Generic]);
+        assert_eq!(plan.max_scanned["interaction.user_media"], 1);
+        assert_eq!(plan.forbid, [Forbidden::SeqScan, Forbidden::NestedLoopOver(50)]);
+        assert_eq!(plan.max_buffers, Some(400));
+        assert_eq!(scenario.ops[1].statements[0].plan.modes, [PlanMode::Custom, PlanMode::Generic]);
         assert_eq!(scenario.params["email"], Param::Zipf { exponent: 1.0, column: Column::UserEmail });
         let Arrival::Open { rate, .. } = scenario.load.arrival else { panic!("an open loop") };
         assert_eq!((rate.as_per_second(), scenario.load.warmup), (2.0, Duration::from_millis(500)));
@@ -197,7 +198,8 @@ slo:
         let arrival = "arrival: { rate: 120/m, process: uniform }";
         let text = SOUND.replace(arrival, "clients: 3").replace("  connections: 4\n", "");
         let scenario = read(Path::new("a.yaml"), &text, &names()).unwrap();
-        assert_eq!((scenario.load.arrival, scenario.load.connections), (Arrival::Closed { clients: 3 }, 3));
+        let closed = Arrival::Closed { clients: 3, think: Duration::ZERO };
+        assert_eq!((scenario.load.arrival, scenario.load.connections), (closed, 3));
         problem("[email]", "[user]", "7:3 no operation binds `email`");
         let both = problems(arrival, "clients: 3");
         assert_eq!(both, ["25:3 each of the `clients` has its own connection"]);
@@ -281,13 +283,44 @@ slo:
         problem(
             "{ errors: 0.1% }",
             "{ op: list, errors: 0.1% }",
-            "28:5 an objective is `op` with p50, p95, p99 or max, or `errors` alone",
+            "28:5 an objective is `op` with p50, p95, p99 or max, or `errors` alone, or `achieved` alone",
         );
         problem(
             "{ dist: zipf, exponent: 1, over: users, field: email }",
             "{ dist: uniform, min: 2, max: 1 }",
             "7:35 `max` is below `min`: 1 < 2",
         );
+    }
+
+    #[test]
+    fn stages_begin_where_the_last_ended() {
+        let stages = "stages: [{ hold: 10s, measured: false }, { ramp_to: 4/s, for: 5s }, { pause: 2s }, { hold: 3s }]";
+        let text = SOUND.replace("duration: 1m", stages);
+        let load = read(Path::new("a.yaml"), &text, &names()).unwrap().load;
+        let seen: Vec<_> = load.stages.iter().map(|s| (s.from_per_s, s.to_per_s, s.measured)).collect();
+        assert_eq!(seen, [(2.0, 2.0, false), (2.0, 4.0, true), (0.0, 0.0, false), (4.0, 4.0, true)]);
+        assert_eq!(load.length(), Duration::from_secs(20));
+        assert_eq!(load.lasting(Duration::from_secs(10)).stages[1].length, Duration::from_millis(2_500));
+        problem("duration: 1m", "stages: [{ pause: 1s }]", "24:11 no stage is measured");
+        problem("  duration: 1m\n", "", "22:3 `duration` or `stages` is missing");
+        let both = "duration: 1m\n  stages: [{ hold: 1s }]";
+        problem("duration: 1m", both, "24:3 the `stages` say how long it lasts; leave `duration` out");
+    }
+
+    #[test]
+    fn a_transaction_holds_statements_of_its_own() {
+        let transaction = "login:\n    transaction: [{ sql: SELECT $1, bind: [email] }, { sql: SELECT 2 }]\n    \
+                           retry: { on: [40001, 40P01], most: 3 }";
+        let one = "login: { sql: SELECT $1, bind: [email] }";
+        let scenario = read(Path::new("a.yaml"), &SOUND.replace(one, transaction), &names()).unwrap();
+        let login = &scenario.ops[1];
+        let named: Vec<String> = login.named().map(|(name, _)| name).collect();
+        assert_eq!((named, login.transaction), (vec!["login#1".to_owned(), "login#2".to_owned()], true));
+        assert_eq!((&login.retry.on[..], login.retry.most), (&["40001".to_owned(), "40P01".to_owned()][..], 3));
+        let unbound = transaction.replace("$1, bind", "1, bind");
+        problem(one, &unbound, "20:36 1 bound, placeholders in the statement: none");
+        problem(one, &transaction.replace("40P01", "4P"), "21:26 expected an SQLSTATE such as 40001 or 40P01, found `4P`");
+        problem(one, "login: { bind: [email] }", "19:10 `sql` or `transaction` is missing");
     }
 
     #[test]

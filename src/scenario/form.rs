@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::{Forbidden, PlanMode, Process};
+use super::{Forbidden, PlanCache, PlanMode, Process, Protocol, Saturation};
 use crate::units::Rate;
 
 #[derive(Deserialize)]
@@ -52,11 +52,31 @@ pub(super) enum Field {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OpForm {
+    pub(super) sql: Option<String>,
+    #[serde(default)]
+    pub(super) bind: Vec<String>,
+    #[serde(default)]
+    pub(super) plan: PlanForm,
+    pub(super) transaction: Option<Vec<StatementForm>>,
+    pub(super) retry: Option<RetryForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StatementForm {
     pub(super) sql: String,
     #[serde(default)]
     pub(super) bind: Vec<String>,
     #[serde(default)]
     pub(super) plan: PlanForm,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetryForm {
+    pub(super) on: Vec<SqlStateForm>,
+    pub(super) most: u32,
+    pub(super) backoff: Option<Span>,
 }
 
 #[derive(Deserialize, Default)]
@@ -83,9 +103,30 @@ pub(super) struct PartitionForm {
 pub(super) struct LoadForm {
     pub(super) arrival: Option<ArrivalForm>,
     pub(super) clients: Option<u32>,
+    pub(super) think: Option<Span>,
     pub(super) warmup: Span,
-    pub(super) duration: Span,
+    pub(super) duration: Option<Span>,
+    pub(super) stages: Option<Vec<StageForm>>,
     pub(super) connections: Option<u32>,
+    #[serde(default)]
+    pub(super) protocol: Protocol,
+    #[serde(default)]
+    pub(super) plan_cache: PlanCache,
+    #[serde(default)]
+    pub(super) saturation: Saturation,
+}
+
+/// A stage: `ramp_to` a rate, `step_to` one, `hold` the last one or `pause`, each for a time.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StageForm {
+    pub(super) ramp_to: Option<PerTime>,
+    pub(super) step_to: Option<PerTime>,
+    #[serde(rename = "for")]
+    pub(super) lasts: Option<Span>,
+    pub(super) hold: Option<Span>,
+    pub(super) pause: Option<Span>,
+    pub(super) measured: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +145,7 @@ pub(super) struct ObjectiveForm {
     pub(super) p99: Option<Span>,
     pub(super) max: Option<Span>,
     pub(super) errors: Option<Percent>,
+    pub(super) achieved: Option<Percent>,
 }
 
 /// A duration such as `500ms`.
@@ -114,6 +156,9 @@ pub(super) struct PerTime(pub(super) Rate);
 
 /// A percentage such as `0.1%`, kept as a share of 1.
 pub(super) struct Percent(pub(super) f64);
+
+/// An SQLSTATE such as `40001`, which YAML reads as a number unless it is quoted.
+pub(super) struct SqlStateForm(pub(super) String);
 
 /// A quantity written as a figure with its unit, and what to propose when the unit is missing.
 trait Quantity: Sized {
@@ -200,5 +245,36 @@ impl<'de> Deserialize<'de> for PerTime {
 impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         quantity(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SqlStateForm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SqlState;
+        impl SqlState {
+            fn read<E: de::Error>(&self, text: &str) -> Result<SqlStateForm, E> {
+                let is_digit = |b: u8| b.is_ascii_digit() || b.is_ascii_uppercase();
+                if text.len() == 5 && text.bytes().all(is_digit) {
+                    return Ok(SqlStateForm(text.to_owned()));
+                }
+                Err(E::invalid_value(Unexpected::Other(&format!("`{text}`")), self))
+            }
+        }
+        impl Visitor<'_> for SqlState {
+            type Value = SqlStateForm;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an SQLSTATE such as 40001 or 40P01")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SqlStateForm, E> {
+                self.read(text)
+            }
+
+            fn visit_i64<E: de::Error>(self, figure: i64) -> Result<SqlStateForm, E> {
+                self.read(&format!("{figure:05}"))
+            }
+        }
+        deserializer.deserialize_any(SqlState)
     }
 }

@@ -15,17 +15,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::units::Rate;
 
 pub use check::Names;
 pub use files::{load, shipped};
 pub use live::check_live;
+pub use placeholders::{Piece, pieces};
 pub use problem::{Problem, Rejected};
 
 /// One scenario file, checked: every name in it exists, every figure is in range.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Scenario {
     /// The file it was read from; for a shipped one, its path in the repository.
     pub file: PathBuf,
@@ -43,23 +44,55 @@ pub struct Scenario {
     pub slo: Vec<Objective>,
 }
 
-/// One statement of the application.
-#[derive(Debug, Clone, PartialEq)]
+/// What the application does at once: a statement, or a transaction of several.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Op {
     /// Its name, unique in the file.
     pub name: String,
-    /// The statement, with `$1`, `$2`, … where values are bound.
+    /// The statements, at least one, in order.
+    pub statements: Vec<Statement>,
+    /// Whether they stand between `BEGIN` and `COMMIT`; always where there are several.
+    pub transaction: bool,
+    /// What is tried again.
+    pub retry: Retry,
+    /// Its share of the mix, relative to the other operations'; 0 is never sent.
+    pub weight: u32,
+}
+
+impl Op {
+    /// Each statement with what it is called: the operation's name, with the statement's number where there are several.
+    pub fn named(&self) -> impl Iterator<Item = (String, &Statement)> {
+        (1..).zip(&self.statements).map(|(number, statement)| match self.statements.len() {
+            1 => (self.name.clone(), statement),
+            _ => (format!("{}#{number}", self.name), statement),
+        })
+    }
+}
+
+/// One statement of the application.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Statement {
+    /// The text, with `$1`, `$2`, … where values are bound.
     pub sql: String,
     /// The parameter bound to each placeholder, in order.
     pub bind: Vec<String>,
     /// What its plan has to look like.
     pub plan: PlanContract,
-    /// Its share of the mix, relative to the other operations'; 0 is never sent.
-    pub weight: u32,
+}
+
+/// Failures after which an application begins the operation anew.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Retry {
+    /// SQLSTATEs, such as `40001` (serialization failure) and `40P01` (deadlock).
+    pub on: Vec<String>,
+    /// How often at most; 0 is never.
+    pub most: u32,
+    /// Pause before the first new attempt; each further pause is twice as long.
+    pub backoff: Duration,
 }
 
 /// What a plan has to look like; the default asks nothing, in both modes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlanContract {
     /// The modes in which it must hold.
     pub modes: Vec<PlanMode>,
@@ -86,7 +119,7 @@ impl Default for PlanContract {
 }
 
 /// How a prepared statement is planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanMode {
     /// For the bound values, at each execution.
@@ -107,7 +140,7 @@ impl PlanMode {
 }
 
 /// What a plan contract can forbid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Forbidden {
     /// A sequential scan of any table.
@@ -123,7 +156,7 @@ pub enum Forbidden {
 }
 
 /// How one bound value is drawn.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Param {
     /// A user, medium or list, the first ones more often: rank `r` with a weight of about `1 / r^exponent`.
     Zipf {
@@ -152,7 +185,7 @@ pub enum Param {
 }
 
 /// A column of the generated data, whose values can be bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Column {
     /// `users.users.id`
     UserId,
@@ -171,24 +204,113 @@ pub enum Column {
 }
 
 /// How the operations of a scenario are sent.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Load {
     /// Who decides when the next operation starts.
     pub arrival: Arrival,
-    /// Time before the measurement, with the same load.
+    /// Time before the stages, with the load of their beginning.
     pub warmup: Duration,
-    /// Length of the measurement.
-    pub duration: Duration,
+    /// What follows, at least one, some of them measured.
+    pub stages: Vec<Stage>,
     /// Connections; in a closed loop, one a client.
     pub connections: u32,
+    /// How statements are sent.
+    pub protocol: Protocol,
+    /// How the server plans prepared statements.
+    pub plan_cache: PlanCache,
+    /// What becomes of arrivals that find every connection busy.
+    pub saturation: Saturation,
+}
+
+impl Load {
+    /// Length of all stages together.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        self.stages.iter().map(|stage| stage.length).sum()
+    }
+
+    /// The same load at `rate`, stages in proportion; `None` for a closed loop.
+    #[must_use]
+    pub fn at(mut self, rate: Rate) -> Option<Self> {
+        let Arrival::Open { rate: own, .. } = &mut self.arrival else { return None };
+        let factor = rate.as_per_second() / own.as_per_second();
+        *own = rate;
+        for stage in &mut self.stages {
+            stage.from_per_s *= factor;
+            stage.to_per_s *= factor;
+        }
+        Some(self)
+    }
+
+    /// The same load over `length`: each stage as much longer or shorter as the whole.
+    #[must_use]
+    pub fn lasting(mut self, length: Duration) -> Self {
+        let factor = length.as_secs_f64() / self.length().as_secs_f64();
+        for stage in &mut self.stages {
+            stage.length = stage.length.mul_f64(factor);
+        }
+        self
+    }
+}
+
+/// A part of the load over time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Stage {
+    /// How long it lasts.
+    pub length: Duration,
+    /// Operations each second at its beginning, in an open loop.
+    pub from_per_s: f64,
+    /// And at its end; in between the rate changes evenly.
+    pub to_per_s: f64,
+    /// Whether what is due in it counts.
+    pub measured: bool,
+}
+
+/// How statements are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Prepared once a connection, under a name: parsed once, and the server may keep a generic plan.
+    #[default]
+    Prepared,
+    /// Parsed, bound and executed each time without a name: what a pooler in transaction mode always allows.
+    Unnamed,
+    /// As one text with the values in it.
+    Simple,
+}
+
+/// The server's `plan_cache_mode` for the connections of the load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanCache {
+    /// As the server or role has it.
+    #[default]
+    Unset,
+    /// The server chooses after five executions.
+    Auto,
+    /// Planned for its values at each execution.
+    ForceCustomPlan,
+    /// Planned once.
+    ForceGenericPlan,
+}
+
+/// What becomes of arrivals that find every connection busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Saturation {
+    /// They wait, however long that takes; the wait is part of their response time.
+    #[default]
+    Queue,
+    /// They wait while fewer than this do; others are dropped and counted, and a run that drops fails.
+    DropBeyond(u32),
 }
 
 /// Who decides when the next operation starts.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub enum Arrival {
     /// A schedule drawn beforehand, whatever the answers take.
     Open {
-        /// Operations each second, over the whole mix.
+        /// Operations each second, over the whole mix; stages may change it.
         rate: Rate,
         /// How they are spread.
         process: Process,
@@ -197,11 +319,13 @@ pub enum Arrival {
     Closed {
         /// How many.
         clients: u32,
+        /// How long each thinks before the next operation.
+        think: Duration,
     },
 }
 
 /// How the arrivals of an open loop are spread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Process {
     /// Independent of each other, as from many users.
@@ -211,7 +335,7 @@ pub enum Process {
 }
 
 /// What is expected of the answers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Objective {
     /// A bound on the response times of one operation.
     Latency {
@@ -227,10 +351,15 @@ pub enum Objective {
         /// The bound.
         share: f64,
     },
+    /// Least share of the asked rate that is answered in the measured time, 0 to 1.
+    Achieved {
+        /// The bound.
+        share: f64,
+    },
 }
 
 /// A point of the distribution of response times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Quantile {
     /// Median.
     P50,

@@ -2,25 +2,49 @@
 
 use std::collections::BTreeSet;
 
+/// A stretch of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// What stands there.
+    Text(String),
+    /// The placeholder `$n`.
+    Parameter(usize),
+}
+
 /// The numbers of the placeholders `$n` in `sql`, leaving out strings, quoted names and comments.
 pub(super) fn placeholders(sql: &str) -> BTreeSet<usize> {
-    let mut found = BTreeSet::new();
-    let mut rest = sql;
-    let mut before = ' ';
-    while let Some(first) = rest.chars().next() {
+    let numbers = pieces(sql).into_iter().filter_map(|piece| match piece {
+        Piece::Parameter(number) => Some(number),
+        Piece::Text(_) => None,
+    });
+    numbers.collect()
+}
+
+/// `sql` taken apart at its placeholders, which strings, quoted names and comments do not hold.
+#[must_use]
+pub fn pieces(sql: &str) -> Vec<Piece> {
+    let (mut found, mut text) = (Vec::new(), 0);
+    let (mut at, mut before) = (0, ' ');
+    while let Some(first) = sql[at..].chars().next() {
+        let rest = &sql[at..];
         let skipped = opaque(rest, before);
         if skipped > 0 {
-            (rest, before) = (&rest[skipped..], ' ');
+            (at, before) = (at + skipped, ' ');
             continue;
         }
         let digits =
             rest.strip_prefix('$').map_or(0, |tail| tail.bytes().take_while(u8::is_ascii_digit).count());
-        if digits > 0 && !is_name(before) {
-            found.extend(rest[1..=digits].parse::<usize>().ok());
+        if let Some(number) = rest.get(1..=digits).and_then(|digits| digits.parse().ok())
+            && !is_name(before)
+        {
+            found.push(Piece::Text(sql[text..at].to_owned()));
+            found.push(Piece::Parameter(number));
+            text = at + 1 + digits;
         }
-        rest = &rest[first.len_utf8() + digits..];
+        at += first.len_utf8() + digits;
         before = if digits > 0 { '0' } else { first };
     }
+    found.push(Piece::Text(sql[text..].to_owned()));
     found
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use omtdb::explain::{self, Mode, Modes, OpPlan};
 use omtdb::pg::{Session, Target};
 use omtdb::run::Run;
-use omtdb::scenario::{Arrival, Forbidden, Load, Op, PlanContract, Scenario};
+use omtdb::scenario::{
+    Arrival, Forbidden, Load, Op, PlanCache, PlanContract, Protocol, Retry, Saturation, Scenario, Statement,
+};
 use omtdb::verdict::{Interrupted, Verdict};
 use tokio_util::sync::CancellationToken;
 
@@ -37,23 +39,30 @@ fn scenario(sql: &str, values: &[&str], plan: PlanContract) -> Scenario {
         params: [].into(),
         ops: vec![Op {
             name: "op".to_owned(),
-            sql: sql.to_owned(),
-            bind: values.iter().map(|&value| value.to_owned()).collect(),
-            plan,
+            statements: vec![Statement {
+                sql: sql.to_owned(),
+                bind: values.iter().map(|&value| value.to_owned()).collect(),
+                plan,
+            }],
+            transaction: false,
+            retry: Retry::default(),
             weight: 1,
         }],
         load: Load {
-            arrival: Arrival::Closed { clients: 1 },
+            arrival: Arrival::Closed { clients: 1, think: Duration::ZERO },
             warmup: Duration::ZERO,
-            duration: Duration::from_secs(1),
+            stages: Vec::new(),
             connections: 1,
+            protocol: Protocol::default(),
+            plan_cache: PlanCache::default(),
+            saturation: Saturation::default(),
         },
         slo: Vec::new(),
     }
 }
 
-fn bound(_: &Scenario, op: &Op) -> Vec<Vec<String>> {
-    vec![op.bind.clone()]
+fn bound(_: &Scenario, _: &Op, statement: &Statement) -> Vec<Vec<String>> {
+    vec![statement.bind.clone()]
 }
 
 async fn explained(target: &Target, scenario: &Scenario, modes: Modes) -> Vec<OpPlan> {
@@ -280,7 +289,7 @@ async fn the_worst_of_the_values_counts() {
     let nobody = "{00000000-0000-0000-0000-000000000000}";
     let many = format!("{{{USER},270c1b084f3f146eb5787075158d9c53}}");
     let values =
-        |_: &Scenario, _: &Op| vec![vec![nobody.to_owned()], vec![many.clone()], vec![nobody.to_owned()]];
+        |_: &Scenario, _: &Op, _: &Statement| vec![vec![nobody.to_owned()], vec![many.clone()], vec![nobody.to_owned()]];
     let modes = Modes::Only(Mode::Custom);
     let explained = explain::with_values(&Run::silent(), &target, &scenarios, modes, values).await.unwrap();
     assert_eq!(explained.ops.len(), 1);
