@@ -1,7 +1,7 @@
 //! omtdb: the library behind the command.
 //!
 //! Read the modules in this order: what quantities and verdicts are ([`units`], [`verdict`], [`run`]); how PostgreSQL is
-//! reached ([`pg`]); what the plan asks for ([`schema`], [`partition`], [`scenario`]); the engines ([`migrate`],
+//! reached ([`pg`]); what the plan asks for ([`schema`], [`partition`], [`scenario`]), what measurements say ([`stats`]); the engines ([`migrate`],
 //! [`datagen`], [`explain`], [`load`], [`audit`], [`backup`], [`drill`]); and what ties them together ([`gate`], [`report`]).
 //!
 //! Held everywhere: the library never prints, reads the environment or exits; what decides is pure, what acts is thin; a
@@ -21,5 +21,6 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod schema;
+pub mod stats;
 pub mod units;
 pub mod verdict;

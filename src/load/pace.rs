@@ -61,16 +61,21 @@ impl Pace {
         Self { demand, lane, taken, waiting, ready: Semaphore::new(0) }
     }
 
-    /// Waits for the next execution; `None` once there is none left. Cancel safe.
-    pub(super) async fn next(&self, start: Instant) -> Option<Job> {
+    /// Waits for the next execution for a connection that has been free since `free`; `None` once there is none left.
+    /// Cancel safe.
+    pub(super) async fn next(&self, free: Duration) -> Option<Job> {
         let Demand::Closed { end, .. } = &self.demand else {
             self.ready.acquire().await.ok()?.forget();
             return self.waiting.borrow_mut().pop_front();
         };
-        let now = start.elapsed();
         let n = self.taken.get();
         self.taken.set(n + 1);
-        (now < *end).then(|| Job { i: self.lane.number + n * self.lane.of, due: now })
+        (free < *end).then(|| Job { i: self.lane.number + n * self.lane.of, due: free })
+    }
+
+    /// Whether arrivals are due whatever the answers take.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.demand, Demand::Open { .. })
     }
 
     /// How long a client pauses after an answer.
@@ -149,9 +154,9 @@ mod tests {
         let start = Instant::now();
         pace.keep_time(start, 2, |_| Ok(())).await.unwrap();
         for i in 0..5 {
-            assert_eq!(pace.next(start).await.unwrap().i, i);
+            assert_eq!(pace.next(Duration::ZERO).await.unwrap().i, i);
         }
-        assert!(pace.next(start).await.is_none() && pace.next(start).await.is_none());
+        assert!(pace.next(Duration::ZERO).await.is_none() && pace.next(Duration::ZERO).await.is_none());
         assert_eq!(pace.left(), []);
     }
 
@@ -161,7 +166,7 @@ mod tests {
         let pace = open(3, WHOLE, Saturation::Queue);
         let start = Instant::now();
         pace.keep_time(start, 0, |_| Ok(())).await.unwrap();
-        pace.next(start).await.unwrap();
+        pace.next(Duration::ZERO).await.unwrap();
         assert_eq!(numbers(&pace.left()), [1, 2]);
     }
 
@@ -190,8 +195,7 @@ mod tests {
     async fn a_closed_loop_numbers_its_executions_in_its_lane() {
         let demand = Demand::Closed { end: Duration::from_secs(60), think: Duration::ZERO };
         let pace = Pace::new(demand, Lane { number: 1, of: 4 });
-        let start = Instant::now();
-        let drawn = [pace.next(start).await.unwrap().i, pace.next(start).await.unwrap().i];
+        let drawn = [pace.next(Duration::ZERO).await.unwrap().i, pace.next(Duration::ZERO).await.unwrap().i];
         assert_eq!(drawn, [1, 5]);
     }
 }

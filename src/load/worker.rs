@@ -200,32 +200,39 @@ impl Worker {
 
     /// Takes executions until there is none left or the run is stopped.
     async fn serve(&self, start: Instant, mut line: Line) -> anyhow::Result<()> {
+        // The end of one execution is when the connection is free for the next: the clock is not asked twice.
+        let mut free = start.elapsed();
         loop {
-            let free = start.elapsed();
             let job = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => None,
-                job = self.pace.next(start) => job,
+                job = self.pace.next(free) => job,
             };
             let Some(job) = job else { break };
-            if !self.send(start, &mut line, job, free).await? {
+            let answer = self.send(start, &mut line, job, free).await?;
+            free = answer.at;
+            if answer.is_lost {
                 drop(line);
                 self.recorder.borrow_mut().lost += 1;
                 let Some(again) = self.reconnect().await else { return Ok(()) };
                 line = again;
+                free = start.elapsed();
             }
             if !self.pace.think().is_zero() {
                 self.pause(self.pace.think()).await;
+                free = start.elapsed();
             }
         }
         line.close().await;
         Ok(())
     }
 
-    /// Sends one execution and records what came of it; false when the connection is lost.
-    async fn send(&self, start: Instant, line: &mut Line, job: Job, free: Duration) -> anyhow::Result<bool> {
+    /// Sends one execution over a connection that has been free since `free`, and records what came of it.
+    async fn send(&self, start: Instant, line: &mut Line, job: Job, free: Duration) -> anyhow::Result<Answer> {
         let op = self.shared.mix.op(job.i);
-        let sent = start.elapsed();
+        // A job that was due before is sent as soon as the connection is free.
+        let waited = free <= job.due && self.pace.is_open();
+        let sent = if waited { start.elapsed() } else { free };
         let mut attempt = 0;
         let outcome = loop {
             let outcome = line.perform(&self.shared.ops[op], op, job.i, &self.stop).await?;
@@ -234,14 +241,14 @@ impl Worker {
             attempt += 1;
         };
         let done = start.elapsed();
-        let lost = outcome.is_lost();
+        let answer = Answer { at: done, is_lost: outcome.is_lost() };
         if !self.shared.course.counts(job.due) {
-            return Ok(!lost);
+            return Ok(answer);
         }
         let mut recorder = self.recorder.borrow_mut();
         recorder.retries += u64::from(attempt);
         // An idle connection that sends late is the driver's fault; a busy one is the server's.
-        if free <= job.due {
+        if waited {
             recorder.lagged(sent.saturating_sub(job.due))?;
         }
         let response = done.saturating_sub(job.due);
@@ -250,7 +257,7 @@ impl Worker {
             Outcome::Done => recorder.succeeded(op, Times { response, service: done - sent, done: measured })?,
             failed => recorder.failed(op, job.i, failed.in_one_line(), measured)?,
         }
-        Ok(!lost)
+        Ok(answer)
     }
 
     async fn pause(&self, time: Duration) {
@@ -281,6 +288,12 @@ impl Worker {
             self.pause(RECONNECT_PAUSE).await;
         }
     }
+}
+
+/// When an execution was over, and whether its connection is gone.
+struct Answer {
+    at: Duration,
+    is_lost: bool,
 }
 
 /// Pause between attempts to connect.
