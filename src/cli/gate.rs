@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use omtdb::compare::Baseline;
 use omtdb::datagen::Profile;
 use omtdb::drill::{Alteration, Site};
 use omtdb::gate::{self, Gated, Options};
+use omtdb::migrate::Source;
 use omtdb::report::{self, Written};
-use omtdb::scenario::Names;
+use omtdb::scenario::{Names, Scenario};
 use omtdb::schema::PLAN;
+use omtdb::verdict::UsageError;
 use omtdb::{load, scenario};
 
-use super::bench::TimeArgs;
+use super::bench::{TimeArgs, positive};
 use super::drill::Sabotage;
 use super::generate::SpecArgs;
 use super::migrate::SourceArgs;
@@ -27,7 +30,13 @@ const SMOKE_DURATION: Duration = Duration::from_secs(3);
 Examples:
   omtdb gate --scratch --profile smoke --out gate            the whole job on a throw-away server
   omtdb gate --scratch --migrations migrations --scenarios scenarios   a branch's own, without rebuilding omtdb
+  omtdb gate --scratch --profile ci --baseline ../main                 is this checkout slower than main's, and why?
   omtdb gate --url postgresql://ci@db/omt --out gate --json  a server of yours
+
+With --baseline, leaves, indexes, buffers, rows read, temporary blocks and log of every plan are compared with the other
+checkout's, and response times in pairs of short windows that take turns on the two servers, until 8, 16 or 32 pairs decide:
+slower (more than 3% for sure, 5% by the estimate), not slower (10% excluded), or not decided, with the smallest slowdown
+that would have been seen.
 
 With --scratch alone the server is made for this run and destroyed after it; --scratch=NAME keeps NAME's data. A database
 that omtdb generate has filled is measured as it is; an empty one is filled. The profile smoke warms up for one second and
@@ -43,11 +52,14 @@ pub(crate) struct Args {
     /// Scenario file or directory of them, instead of those in this binary; may be given several times
     #[arg(long, value_name = "PATH")]
     scenarios: Vec<PathBuf>,
-    /// Directory for run.json, report.html, junit.xml and latency.hlog
+    /// Directory for run.json and all that is made of it: report.html, junit.xml, summary.md, results.sarif, metrics.txt,
+    /// latency.hlog
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
     times: TimeArgs,
+    #[command(flatten)]
+    baseline: BaselineArgs,
     /// Change one row of the restored copy before it is compared, to see the gate fail
     #[arg(long, value_enum)]
     sabotage: Option<Sabotage>,
@@ -55,15 +67,49 @@ pub(crate) struct Args {
     place: PlaceArgs,
 }
 
+/// `--baseline`, `--window`.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Comparison")]
+struct BaselineArgs {
+    /// Compare with this checkout's migrations/ and scenarios/, main's for a pull request: the same data, two scratch
+    /// servers, measured in windows that take turns
+    #[arg(long, value_name = "DIR")]
+    baseline: Option<PathBuf>,
+    /// Length of one such window
+    #[arg(long, value_name = "TIME", value_parser = positive, default_value = "2s", requires = "baseline")]
+    window: Duration,
+}
+
+impl BaselineArgs {
+    /// The other checkout's migrations and scenarios.
+    fn read(&self) -> anyhow::Result<Option<(Source, Vec<Scenario>)>> {
+        let Some(dir) = &self.baseline else { return Ok(None) };
+        let migrations = Source::read(&dir.join("migrations"))?;
+        Ok(Some((migrations, scenario::load(&[dir.join("scenarios")], &Names::from(&*PLAN))?)))
+    }
+}
+
 pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
-    let options = args.options()?;
+    let mut options = args.options()?;
+    let other = args.baseline.read()?;
     if let Some(dir) = &args.out {
         // A place that cannot be written to is better known before the work than after it.
         std::fs::create_dir_all(dir).with_context(|| format!("make the directory {}", dir.display()))?;
     }
     let place = args.place().await?;
+    let beside = args.beside().await?;
+    let baseline = |((migrations, scenarios), place): (_, &Place)| Baseline {
+        target: place.target.clone(),
+        migrations,
+        scenarios,
+        window: args.baseline.window,
+    };
+    options.baseline = other.zip(beside.as_ref()).map(baseline);
     let mut gated = gate::run(&cx.run, &place.target, &options).await;
     gated.ended = place.end(gated.ended);
+    if let Some(beside) = beside {
+        gated.ended = beside.end(gated.ended);
+    }
     let written = match &args.out {
         Some(dir) => Some(write(&gated, dir)?),
         None => None,
@@ -77,6 +123,7 @@ impl Args {
     fn options(&self) -> anyhow::Result<Options> {
         let spec = self.spec.spec()?;
         Ok(Options {
+            baseline: None,
             profile: self.spec.profile.to_string(),
             spec,
             migrations: self.source.read()?,
@@ -98,6 +145,18 @@ impl Args {
             },
             _ => asked,
         }
+    }
+
+    /// The server of the baseline, where there is one.
+    async fn beside(&self) -> anyhow::Result<Option<Place>> {
+        if self.baseline.baseline.is_none() {
+            return Ok(None);
+        }
+        if self.place.scratch.as_deref() != Some(UNNAMED) {
+            let both = "--baseline compares two servers that this run makes and may settle: use it with --scratch alone";
+            return Err(UsageError(both.to_owned()).into());
+        }
+        Ok(Some(self.place.throw_away("base").await?))
     }
 
     /// `--scratch` without a name is a server of this run alone.

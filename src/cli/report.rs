@@ -22,6 +22,12 @@ pub(crate) struct Args {
     /// Write a step summary in GitHub's Markdown
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    /// Write SARIF: what failed, at the lines of the scenarios, for code scanning
+    #[arg(long, value_name = "FILE")]
+    sarif: Option<PathBuf>,
+    /// Write the figures as OpenMetrics text
+    #[arg(long, value_name = "FILE")]
+    openmetrics: Option<PathBuf>,
 }
 
 /// Rendering a failed run is a success: the record's verdict is the gate's, not this command's.
@@ -36,7 +42,14 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     if let Some(path) = &args.markdown {
         report::write_whole(path, report::markdown(&record).as_bytes())?;
     }
-    let to_files = [&args.html, &args.junit, &args.markdown].into_iter().any(Option::is_some);
+    if let Some(path) = &args.sarif {
+        report::write_whole(path, report::sarif(&record)?.as_bytes())?;
+    }
+    if let Some(path) = &args.openmetrics {
+        report::write_whole(path, report::openmetrics(&record)?.as_bytes())?;
+    }
+    let files = [&args.html, &args.junit, &args.markdown, &args.sarif, &args.openmetrics];
+    let to_files = files.into_iter().any(Option::is_some);
     let text = if to_files { String::new() } else { report::text(&record, None, cx.out.color().into()) };
     cx.out.result(&record, text)?;
     Ok(Verdict::Pass)

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::row::Tally;
@@ -24,7 +25,7 @@ const WRITTEN_TO: &str = "UPDATE omtdb.data_set SET written_to = TRUE WHERE NOT 
 const ENTRIES: &str = "SELECT relation, table_name, rows, bytes, checksum::text AS checksum FROM omtdb.loaded ORDER BY relation";
 
 /// Which data set was loaded.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DataSet {
     /// Its seed.
     pub seed: u64,

@@ -37,7 +37,7 @@ async fn explain(session: &Session, sql: &str, values: &[String], mode: Mode) ->
     let prepare = format!("PREPARE {STATEMENT} AS {}", sql.trim().trim_end_matches(';'));
     session.execute(&prepare, &[]).await.doing(|| "prepare the statement".to_owned())?;
     let execute = execute_statement(&parameter_types(session).await?, values)?;
-    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, VERBOSE, SETTINGS, FORMAT JSON) {execute}");
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, WAL, VERBOSE, SETTINGS, FORMAT JSON) {execute}");
     let mut document = once(session, &explain).await?;
     for _ in 0..mode.discarded() {
         document = once(session, &explain).await?;

@@ -55,6 +55,19 @@ pub struct OpPlan {
     pub indexes: Vec<String>,
     /// Shared buffers hit and read in one execution, after one that was discarded.
     pub buffers: u64,
+    /// Rows that scans read in one execution, those included that a filter sorted out.
+    #[serde(default)]
+    pub rows_read: f64,
+    /// Temporary blocks written in one execution.
+    #[serde(default)]
+    pub temp_blocks: u64,
+    /// Bytes of write-ahead log of one execution; `None` where pages had to be logged whole, which depends on when the last
+    /// checkpoint was.
+    #[serde(default)]
+    pub wal_bytes: Option<u64>,
+    /// The definitions of the indexes used.
+    #[serde(default)]
+    pub index_definitions: Vec<String>,
     /// What the contract forbids and the plan does, each quoting the part of the plan and saying what would mend it.
     pub violations: Vec<String>,
     /// Shape of the plan without leaf names and costs: equal plans have equal fingerprints.
@@ -193,9 +206,9 @@ pub async fn with_values(
                 for values in &bindings {
                     run.check()?;
                     let plan = capture::capture(&session, &statement.sql, values, mode);
-                    let plan = interruptible(run, &session, plan).await.with_context(|| {
-                        format!("explain {name} of {} ({})", scenario.name, mode.word())
-                    })?;
+                    let plan = interruptible(run, &session, plan)
+                        .await
+                        .with_context(|| format!("explain {name} of {} ({})", scenario.name, mode.word()))?;
                     tried.push(judged((&scenario.name, &name), &statement.plan, mode, &plan, &catalog));
                 }
                 ops.extend(tried.into_iter().max_by_key(|plan| (plan.violations.len(), plan.buffers)));
@@ -240,14 +253,19 @@ fn judged(
         scan::indexes(plan, catalog).into_iter().map(|index| index.name.to_owned()).collect();
     indexes.sort();
     indexes.dedup();
+    let definition = |name: &String| Some(catalog.index(name)?.definition.clone());
     OpPlan {
         scenario: scenario.to_owned(),
         op: op.to_owned(),
         mode: mode.word().to_owned(),
         verdict: Verdict::from_ok(violations.is_empty()),
         scanned_leaves: u32::try_from(leaves).unwrap_or(u32::MAX),
+        index_definitions: indexes.iter().filter_map(definition).collect(),
         indexes,
         buffers: plan.root.buffers(),
+        rows_read: plan.root.rows_read(),
+        temp_blocks: plan.root.temp_written,
+        wal_bytes: (plan.root.wal_images == 0).then_some(plan.root.wal_bytes),
         violations,
         fingerprint: shape::fingerprint(plan, catalog),
         plan: text::text(plan),

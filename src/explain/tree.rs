@@ -193,6 +193,12 @@ pub struct Node {
     /// Temporary blocks written, children included.
     #[serde(rename = "Temp Written Blocks")]
     pub temp_written: u64,
+    /// Bytes of write-ahead log, children included (option `WAL`).
+    #[serde(rename = "WAL Bytes")]
+    pub wal_bytes: u64,
+    /// Pages that were logged whole, children included.
+    #[serde(rename = "WAL FPI")]
+    pub wal_images: u64,
     /// What each parallel worker did.
     #[serde(rename = "Workers")]
     pub workers: Vec<Worker>,
@@ -251,6 +257,17 @@ impl Node {
     #[must_use]
     pub fn ran(&self) -> bool {
         self.loops.is_none_or(|loops| loops > 0.0)
+    }
+
+    /// Rows that scans read, here and below, those that a filter sorted out included.
+    #[must_use]
+    pub fn rows_read(&self) -> f64 {
+        let scans = self.walk().into_iter().filter(|node| node.is_table_scan());
+        let of = |node: &Self| {
+            let each = node.rows.unwrap_or(0.0) + node.removed_by_filter + node.removed_by_recheck;
+            each * node.loops.unwrap_or(0.0)
+        };
+        scans.map(of).sum()
     }
 
     /// Whether it reads a table: the leaf itself, where the table is partitioned.

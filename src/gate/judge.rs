@@ -1,6 +1,7 @@
 //! From what an engine found to what the stage concludes: pure.
 
 use crate::audit::{Audited, Severity};
+use crate::compare::{Compared, Windows};
 use crate::datagen::{self, Generated};
 use crate::drill::RestoreDrill;
 use crate::explain::Explained;
@@ -90,6 +91,23 @@ pub(super) fn explained(explained: &Explained) -> Conclusion {
         .collect();
     let good = explained.ops.iter().filter(|op| op.verdict == Verdict::Pass).count();
     conclude(format!("{good} of {} plans keep their contract", explained.ops.len()), reasons)
+}
+
+/// What became worse fails; what could not be decided is told with the smallest change that would have been seen.
+pub(super) fn compared(compared: &Compared) -> Conclusion {
+    let not_passed =
+        compared.changes.iter().filter(|change| change.decides() && change.verdict != Verdict::Pass);
+    let reasons: Vec<String> = not_passed.map(ToString::to_string).collect();
+    let pairs: usize = compared.windows.iter().map(Windows::pairs).sum();
+    let timed = compared.changes.iter().filter(|change| change.pairs.is_some());
+    let least = timed.filter_map(|change| change.detectable_percent).reduce(f64::max);
+    let least =
+        least.map_or_else(String::new, |least| format!(", slowdowns of {least:.0}% would have been seen"));
+    let summary = format!(
+        "{pairs} pairs of windows{least}; {} operations without a counterpart",
+        compared.unpaired.len()
+    );
+    Conclusion { verdict: compared.verdict(), summary, reasons }
 }
 
 /// An invalid measurement is inconclusive whatever it measured; a missed objective in a valid one is a failure.

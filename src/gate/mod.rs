@@ -8,21 +8,25 @@ use std::time::Instant;
 use self::judge::Conclusion;
 use self::stages::Stages;
 use crate::audit::{self, Audited};
+use crate::compare::{self, Baseline, Compared};
 use crate::datagen::{self, Generated, Spec};
 use crate::drill::{self, Alteration, RestoreDrill, Site};
 use crate::explain::{self, Explained, Modes};
+use crate::host;
 use crate::load::{self, Histograms, Measured};
 use crate::migrate::{self, Applied, Source};
 use crate::pg::{Session, Target};
-use crate::report::{self, RECORD_VERSION, RunRecord};
+use crate::report::{RECORD_VERSION, RunRecord};
 use crate::run::Run;
-use crate::scenario::Scenario;
+use crate::scenario::{self, Scenario};
 use crate::units::Rows;
 use crate::verdict::{Interrupted, Verdict};
 
 /// What a gate is to do.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What to compare with.
+    pub baseline: Option<Baseline>,
     /// Name of the profile that `spec` was made from, for the record.
     pub profile: String,
     /// The data to load where there is none.
@@ -77,16 +81,18 @@ fn blank(options: &Options) -> RunRecord {
         total_s: 0.0,
         verdict: Verdict::Inconclusive,
         interrupted: false,
-        host: report::host(),
+        host: host::host(),
         server: None,
         profile: options.profile.clone(),
         seed: options.spec.seed,
+        places: scenario::places(&options.scenarios),
         stages: Vec::new(),
         migrate: None,
         verify: None,
         generate: None,
         generate_verify: None,
         explain: None,
+        baseline: None,
         bench: None,
         audit: None,
         drill: None,
@@ -111,7 +117,18 @@ async fn all(
     record.verify = Some(stages.stage("verify", verify(target)).await?);
     let (generated, checks) = stages.stage("generate", generate(run, target, options)).await?;
     (record.generate, record.generate_verify) = (generated, Some(checks));
-    record.explain = Some(stages.stage("explain", explain(run, target, options)).await?);
+    let explained = stages.stage("explain", explain(run, target, options)).await?;
+    let compared = match &options.baseline {
+        Some(baseline) => {
+            let against = against(run, target, options, baseline, &explained);
+            Some(stages.stage("baseline", against).await?)
+        }
+        None => None,
+    };
+    record.explain = Some(explained);
+    if let Some(compared) = compared {
+        record.baseline = Some(compared);
+    }
     let measured = stages.stage("bench", bench(run, target, options)).await?;
     record.bench = Some(measured.bench);
     *histograms = measured.histograms;
@@ -122,9 +139,9 @@ async fn all(
 
 type Leg<T> = anyhow::Result<(T, Conclusion)>;
 
-async fn server(target: &Target) -> anyhow::Result<report::Server> {
+async fn server(target: &Target) -> anyhow::Result<host::Server> {
     let session = Session::connect(target, "gate").await?;
-    let server = report::server(&session, target).await?;
+    let server = host::server(&session, target).await?;
     session.close().await;
     Ok(server)
 }
@@ -165,6 +182,19 @@ async fn explain(run: &Run, target: &Target, options: &Options) -> Leg<Explained
     let explained = explain::run(run, target, &options.scenarios, Modes::Promised, options.load.seed).await?;
     let conclusion = judge::explained(&explained);
     Ok((explained, conclusion))
+}
+
+async fn against(
+    run: &Run,
+    target: &Target,
+    options: &Options,
+    baseline: &Baseline,
+    explained: &Explained,
+) -> Leg<Compared> {
+    let ours = (&options.scenarios[..], explained);
+    let compared = compare::baseline(run, target, ours, baseline, &options.spec, options.load.seed).await?;
+    let conclusion = judge::compared(&compared);
+    Ok((compared, conclusion))
 }
 
 async fn bench(run: &Run, target: &Target, options: &Options) -> Leg<Measured> {

@@ -8,7 +8,10 @@ use crate::scenario::{Param, Scenario, Statement};
 
 /// The model of the data in `target`; an empty one where none of `scenarios` draws a user, a medium or a list. Notes in
 /// the ledger when one of them writes.
-pub(super) async fn model_for(target: &Target, scenarios: &[Scenario]) -> anyhow::Result<Arc<Model>> {
+///
+/// # Errors
+/// When the server cannot be reached, or the database does not hold generated data where it is needed.
+pub async fn model_for(target: &Target, scenarios: &[Scenario]) -> anyhow::Result<Arc<Model>> {
     if !scenarios.iter().any(draws_data) {
         return Ok(Arc::new(Model::new(0, Sizes { users: 1, media: 1, user_media: 0 }, &Shape::default())));
     }

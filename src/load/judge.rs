@@ -3,21 +3,25 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use super::recorder::{OpRecord, Recorder, SliceRecord, micros_at};
 use super::run::Options;
 use super::schedule::Course;
-use super::{OpRun, ScenarioRun, Slice};
+use super::server::ServerWork;
+use super::{DRIVER_WAS, OpRun, ScenarioRun, Slice};
 use crate::datagen::Shard;
 use crate::scenario::{Arrival, Load, Objective, Quantile, Scenario};
 use crate::verdict::Verdict;
 
 /// What one scenario's run left.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Evidence {
     pub(super) recorder: Recorder,
     /// Why no connection was left, where none was.
     pub(super) gone: Option<String>,
+    /// What the server did, where it could be asked.
+    pub(super) server: Option<ServerWork>,
 }
 
 /// The driver's own lateness may be this share of the tightest bound on a response time.
@@ -82,6 +86,7 @@ pub(super) fn judge(
         protocol: load.protocol,
         lost_connections: recorder.lost,
         retries: recorder.retries,
+        server: evidence.server.clone(),
         ops,
         slices: slices(&course, share, recorder),
     };
@@ -178,7 +183,9 @@ fn exhaustion(recorder: &Recorder) -> Option<String> {
     let most = recorder.busy.iter().map(|busy| busy.share()).reduce(f64::max)?;
     (most > BUSY_MOST).then(|| {
         let (found, most) = (100.0 * most, 100.0 * BUSY_MOST);
-        format!("the driver was busy itself: one of its threads for {found:.0}% of the time, over {most:.0}%; use more drivers")
+        format!(
+            "{DRIVER_WAS} busy itself: one of its threads for {found:.0}% of the time, over {most:.0}%; use more drivers"
+        )
     })
 }
 
@@ -187,7 +194,7 @@ fn lateness(lag: &Histogram<u64>, allowed: Duration) -> Option<String> {
     let late = lag.len().saturating_sub(on_time);
     (late > LATE_LEAST && 100 * late > lag.len()).then(|| {
         format!(
-            "the driver was late itself: {late} of {} executions by more than {}; give it a processor of its own",
+            "{DRIVER_WAS} late itself: {late} of {} executions by more than {}; give it a processor of its own",
             lag.len(),
             ms(allowed)
         )
@@ -313,7 +320,7 @@ pub(super) mod tests {
             let done = Duration::from_millis(10 * i);
             recorder.succeeded(0, Times { response: time, service: time, done }).unwrap();
         }
-        Evidence { recorder, gone: None }
+        Evidence { recorder, gone: None, server: None }
     }
 
     fn verdict(evidence: &Evidence) -> (Verdict, Vec<String>) {
@@ -361,7 +368,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_operation_that_was_never_due_decides_nothing() {
-        let none = Evidence { recorder: Recorder::new(1).unwrap(), gone: None };
+        let none = Evidence { recorder: Recorder::new(1).unwrap(), gone: None, server: None };
         assert_eq!(verdict(&none).0, Verdict::Inconclusive);
     }
 

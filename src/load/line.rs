@@ -101,7 +101,12 @@ impl Line {
         Ok(())
     }
 
-    async fn forms(&self, op: &Sent, protocol: Protocol, stop: &CancellationToken) -> Result<Vec<Form>, PgError> {
+    async fn forms(
+        &self,
+        op: &Sent,
+        protocol: Protocol,
+        stop: &CancellationToken,
+    ) -> Result<Vec<Form>, PgError> {
         let mut forms = Vec::new();
         for text in &op.statements {
             forms.push(match protocol {

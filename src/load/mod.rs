@@ -2,7 +2,9 @@
 
 mod alarm;
 mod data;
+mod encoded;
 mod judge;
+mod knee;
 mod line;
 mod outage;
 mod pace;
@@ -11,6 +13,7 @@ mod recorder;
 mod recording;
 mod run;
 mod schedule;
+mod server;
 mod statement;
 mod worker;
 
@@ -19,9 +22,12 @@ use serde::{Deserialize, Serialize};
 use crate::scenario::Protocol;
 use crate::verdict::Verdict;
 
+pub use data::model_for;
+pub use knee::{Knee, Tried, find_max};
 pub use recorder::Histograms;
-pub use recording::{RECORDING_VERSION, Recording, hlog};
-pub use run::{Measured, Options, run};
+pub use recording::{Origin, RECORDING_VERSION, Recorded, Recording, hlog};
+pub use run::{Measured, Options, run, with_model};
+pub use server::{ServerWork, StatementWork};
 
 /// What `bench run` measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,10 +75,24 @@ pub struct ScenarioRun {
     /// Attempts after the first, where the scenario asks for them.
     #[serde(default)]
     pub retries: u64,
+    /// What the server did meanwhile, where it could be asked.
+    #[serde(default)]
+    pub server: Option<ServerWork>,
     /// One entry an operation, by name.
     pub ops: Vec<OpRun>,
     /// What happened second by second.
     pub slices: Vec<Slice>,
+}
+
+/// How the reasons begin that a measurement does not count because of the driver.
+const DRIVER_WAS: &str = "the driver was";
+
+impl ScenarioRun {
+    /// Whether the driver, not the server, was the limit.
+    #[must_use]
+    pub fn is_of_driver(&self) -> bool {
+        self.invalid_because.iter().any(|why| why.starts_with(DRIVER_WAS))
+    }
 }
 
 /// One operation's measurement.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 /// Shortest time that is told apart, in nanoseconds.
 const SHORTEST_NS: u64 = 100;
@@ -31,11 +32,12 @@ pub struct Histograms {
 }
 
 /// Everything a worker records.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Recorder {
     pub(super) ops: Vec<OpRecord>,
     pub(super) slices: Vec<SliceRecord>,
     /// How late the driver sent to connections that waited, in nanoseconds.
+    #[serde(with = "super::encoded")]
     pub(super) lag: Histogram<u64>,
     /// Connections lost.
     pub(super) lost: u64,
@@ -48,7 +50,7 @@ pub(super) struct Recorder {
 }
 
 /// What a worker's thread used of its processor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Busy {
     pub(super) cpu: Duration,
     pub(super) of: Duration,
@@ -61,9 +63,11 @@ impl Busy {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct OpRecord {
+    #[serde(with = "super::encoded")]
     pub(super) response: Histogram<u64>,
+    #[serde(with = "super::encoded")]
     pub(super) service: Histogram<u64>,
     pub(super) errors: u64,
     /// Never sent, because too many waited.
@@ -72,8 +76,9 @@ pub(super) struct OpRecord {
     pub(super) first_error: Option<(u64, String)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct SliceRecord {
+    #[serde(with = "super::encoded")]
     pub(super) response: Histogram<u64>,
     pub(super) errors: u64,
 }
@@ -163,7 +168,13 @@ impl Recorder {
 
 impl OpRecord {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self { response: histogram(DIGITS)?, service: histogram(DIGITS)?, errors: 0, dropped: 0, first_error: None })
+        Ok(Self {
+            response: histogram(DIGITS)?,
+            service: histogram(DIGITS)?,
+            errors: 0,
+            dropped: 0,
+            first_error: None,
+        })
     }
 
     fn failed(&mut self, i: u64, why: String) {

@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use super::Bench;
-use super::judge::{Evidence, judge};
+use super::judge::Evidence;
 use super::outage::Outage;
 use super::pace::{Demand, Lane};
 use super::pulse::{Heart, Pulse, Pulses};
 use super::recorder::{Histograms, Recorder};
+use super::recording::Recorded;
 use super::schedule::{Course, Mix};
+use super::server::{ServerWork, Watch};
 use super::statement::Text;
 use super::worker::{self, Orders, Sent, Shared};
 use crate::datagen::{Model, Shard};
@@ -52,12 +54,14 @@ pub struct Options {
     pub protocol: Option<Protocol>,
     /// Which of several drivers this is: each sends its share of one schedule.
     pub driver: Shard,
+    /// When the first scenario starts, warm-up first; as soon as everything is ready where it is not said.
+    pub start_at: Option<jiff::Timestamp>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (warmup, duration, rate, protocol) = (None, None, None, None);
-        Self { seed: 0, warmup, duration, rate, protocol, driver: Shard::WHOLE }
+        Self { seed: 0, warmup, duration, rate, protocol, driver: Shard::WHOLE, start_at: None }
     }
 }
 
@@ -89,6 +93,8 @@ pub struct Measured {
     pub bench: Bench,
     /// One entry an operation, in the order of the record.
     pub histograms: Vec<Histograms>,
+    /// Everything, one entry a scenario.
+    pub recorded: Vec<Recorded>,
 }
 
 /// Sends the load of each of `scenarios` to `target` and holds the answers against their objectives.
@@ -103,20 +109,32 @@ pub async fn run(
     options: &Options,
 ) -> anyhow::Result<Measured> {
     let model = super::data::model_for(target, scenarios).await?;
-    let mut measured =
-        Measured { bench: Bench { scenarios: Vec::new(), violations: Vec::new() }, histograms: Vec::new() };
+    with_model(run, target, &model, scenarios, options).await
+}
+
+/// As [`run`], with the model of the data at hand.
+///
+/// # Errors
+/// As [`run`].
+pub async fn with_model(
+    run: &Run,
+    target: &Target,
+    model: &Arc<Model>,
+    scenarios: &[Scenario],
+    options: &Options,
+) -> anyhow::Result<Measured> {
+    let mut recorded = Vec::new();
     for scenario in scenarios {
         run.check()?;
         let load = options.load(scenario)?;
-        let evidence = measure(run, target, scenario, &load, options, &model)
+        // Drivers that start together go on each at its own pace.
+        let options = &Options { start_at: options.start_at.filter(|_| recorded.is_empty()), ..*options };
+        let evidence = measure(run, target, scenario, &load, options, model)
             .await
             .with_context(|| format!("run {} ({})", scenario.name, scenario.file.display()))?;
-        let (result, mut violations) = judge(scenario, &load, options, &evidence);
-        measured.histograms.extend(histograms(scenario, Course::of(&load).measured(), evidence.recorder));
-        measured.bench.scenarios.push(result);
-        measured.bench.violations.append(&mut violations);
+        recorded.push(Recorded { scenario: Scenario { load, ..scenario.clone() }, evidence });
     }
-    Ok(measured)
+    Ok(Measured::of(recorded, options))
 }
 
 /// Refuses what could not be run in reasonable time or memory.
@@ -136,22 +154,6 @@ fn feasible(load: Load) -> Result<Load, UsageError> {
     }
 }
 
-fn histograms(
-    scenario: &Scenario,
-    duration: Duration,
-    recorder: Recorder,
-) -> impl Iterator<Item = Histograms> {
-    scenario.ops.iter().zip(recorder.ops).filter(|(op, _)| op.weight > 0).map(move |(op, record)| {
-        Histograms {
-            duration,
-            scenario: scenario.name.clone(),
-            op: op.name.clone(),
-            response: record.response,
-            service: record.service,
-        }
-    })
-}
-
 async fn measure(
     run: &Run,
     target: &Target,
@@ -169,7 +171,7 @@ async fn measure(
     let mut workers = workers(&shared, load.connections, options.driver, &(ready, started, pulses));
     let heart = Heart::new(u32::try_from(workers.len())?);
     let prepared = tokio::select! {
-        prepared = all_ready(&mut readiness, load.connections) => prepared,
+        prepared = together(all_ready(&mut readiness, load.connections), options.start_at) => prepared,
         () = run.interrupt.cancelled() => Err(Interrupted.into()),
     };
     if let Err(error) = prepared {
@@ -177,12 +179,37 @@ async fn measure(
         join(&mut workers, scenario).await?;
         return Err(error);
     }
+    let watch = watch(run, target, &shared.purpose).await;
     start.send_replace(Some(Instant::now()));
     let recorder = until_the_end(run, &shared, &mut workers, scenario, (&mut beats, heart)).await;
     shared.stop.cancel();
     let recorder = recorder?;
     run.check()?;
-    Ok(Evidence { recorder, gone: shared.outage.gone() })
+    let server = match watch {
+        Some((watching, enough)) => {
+            enough.cancel();
+            watching.await.context("watch the server")?
+        }
+        None => None,
+    };
+    Ok(Evidence { recorder, gone: shared.outage.gone(), server })
+}
+
+type Watching = (JoinHandle<Option<ServerWork>>, CancellationToken);
+
+/// Begins to watch what the server does; a run does not fail for a server (or a pooler before it) that does not tell.
+async fn watch(run: &Run, target: &Target, purpose: &str) -> Option<Watching> {
+    match Watch::begin(target).await {
+        Ok(watch) => {
+            let enough = CancellationToken::new();
+            let watching = watch.until(Session::name(target, purpose), enough.clone());
+            Some((tokio::spawn(watching), enough))
+        }
+        Err(error) => {
+            run.note(format!("what the server does is not told: {error}"));
+            None
+        }
+    }
 }
 
 async fn shared(
@@ -271,10 +298,7 @@ fn workers(shared: &Arc<Shared>, connections: u32, driver: Shard, ties: &Ties) -
     let mut workers = JoinSet::new();
     for thread in 0..threads {
         let (drivers, driver) = (u64::from(driver.of.get()), u64::from(driver.number.get() - 1));
-        let lane = Lane {
-            number: driver + u64::from(thread) * drivers,
-            of: drivers * u64::from(threads),
-        };
+        let lane = Lane { number: driver + u64::from(thread) * drivers, of: drivers * u64::from(threads) };
         let orders = Orders {
             connections: connections / threads + u32::from(thread < connections % threads),
             lane,
@@ -295,6 +319,19 @@ async fn all_ready(
     for _ in 0..connections {
         readiness.recv().await.context("a worker ended before it began")??;
     }
+    Ok(())
+}
+
+/// Waits until everything is `ready`, and until the moment at which all drivers start.
+async fn together(
+    ready: impl Future<Output = anyhow::Result<()>>,
+    start_at: Option<jiff::Timestamp>,
+) -> anyhow::Result<()> {
+    ready.await?;
+    let Some(at) = start_at else { return Ok(()) };
+    let left = Duration::try_from(at.duration_since(jiff::Timestamp::now()));
+    let left = left.map_err(|_| UsageError(format!("everything was ready only after {at}: start later")))?;
+    tokio::time::sleep(left).await;
     Ok(())
 }
 

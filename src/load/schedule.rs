@@ -45,7 +45,10 @@ impl Course {
     pub(super) fn of(load: &Load) -> Self {
         let rate = load.stages.first().map_or(0.0, |stage| stage.from_per_s);
         let warmup = Stage { length: load.warmup, from_per_s: rate, to_per_s: rate, measured: false };
-        Self { warmup: load.warmup, stages: std::iter::once(warmup).chain(load.stages.iter().copied()).collect() }
+        Self {
+            warmup: load.warmup,
+            stages: std::iter::once(warmup).chain(load.stages.iter().copied()).collect(),
+        }
     }
 
     /// From the start to the last arrival that could be.
@@ -183,9 +186,7 @@ mod tests {
         let pause = Stage { measured: false, ..steady(0.0, 5) };
         let course = course(&[ramp, pause, steady(50.0, 10), Stage { to_per_s: 0.0, ..steady(100.0, 10) }]);
         let due = course.arrivals(&scenario(&[("a", 1)]), 1, Process::Uniform);
-        let between = |from: u64, to: u64| {
-            due.iter().filter(|at| (from..to).contains(&at.as_secs())).count()
-        };
+        let between = |from: u64, to: u64| due.iter().filter(|at| (from..to).contains(&at.as_secs())).count();
         // The first half of the ramp holds 100 to 200 a second, the second 200 to 300.
         assert!(between(0, 5).abs_diff(750) <= 1 && between(5, 10).abs_diff(1_250) <= 1);
         assert_eq!(between(10, 15), 0);

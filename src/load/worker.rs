@@ -228,7 +228,13 @@ impl Worker {
     }
 
     /// Sends one execution over a connection that has been free since `free`, and records what came of it.
-    async fn send(&self, start: Instant, line: &mut Line, job: Job, free: Duration) -> anyhow::Result<Answer> {
+    async fn send(
+        &self,
+        start: Instant,
+        line: &mut Line,
+        job: Job,
+        free: Duration,
+    ) -> anyhow::Result<Answer> {
         let op = self.shared.mix.op(job.i);
         // A job that was due before is sent as soon as the connection is free.
         let waited = free <= job.due && self.pace.is_open();
@@ -254,7 +260,9 @@ impl Worker {
         let response = done.saturating_sub(job.due);
         let measured = done.saturating_sub(self.shared.course.warmup());
         match outcome {
-            Outcome::Done => recorder.succeeded(op, Times { response, service: done - sent, done: measured })?,
+            Outcome::Done => {
+                recorder.succeeded(op, Times { response, service: done - sent, done: measured })?
+            }
             failed => recorder.failed(op, job.i, failed.in_one_line(), measured)?,
         }
         Ok(answer)

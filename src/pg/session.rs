@@ -46,6 +46,12 @@ impl Session {
         Ok(Self { client, driver, cancel, encryption, version })
     }
 
+    /// What a session for `purpose` is called in `pg_stat_activity`.
+    #[must_use]
+    pub fn name(target: &Target, purpose: &str) -> String {
+        connect::application_name(target, purpose)
+    }
+
     /// The server's version.
     #[must_use]
     pub fn version(&self) -> ServerVersion {

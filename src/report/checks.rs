@@ -31,11 +31,25 @@ pub(super) struct Check {
     pub(super) detail: String,
     /// How long it took, where it was timed.
     pub(super) seconds: Option<f64>,
+    /// The scenario it is about, and the operation where it is about one.
+    pub(super) about: Option<(String, Option<String>)>,
 }
 
 impl Check {
     fn new(name: impl Into<String>, verdict: Verdict) -> Self {
-        Self { name: name.into(), verdict, reasons: Vec::new(), detail: String::new(), seconds: None }
+        Self {
+            name: name.into(),
+            verdict,
+            reasons: Vec::new(),
+            detail: String::new(),
+            seconds: None,
+            about: None,
+        }
+    }
+
+    fn about(mut self, scenario: &str, op: Option<&str>) -> Self {
+        self.about = Some((scenario.to_owned(), op.map(str::to_owned)));
+        self
     }
 
     fn because(mut self, reasons: impl IntoIterator<Item = String>) -> Self {
@@ -65,6 +79,7 @@ fn of_stage(record: &RunRecord, stage: &str) -> Vec<Check> {
         "verify" => record.verify.iter().flat_map(|v| drifts(&v.drift)).collect(),
         "generate" => record.generate_verify.iter().flat_map(|v| v.checks.iter().map(datum)).collect(),
         "explain" => record.explain.iter().flat_map(plans).collect(),
+        "baseline" => record.baseline.iter().flat_map(|b| b.changes.iter().map(change)).collect(),
         "bench" => record.bench.iter().flat_map(scenarios).collect(),
         "audit" => record.audit.iter().flat_map(|a| findings(&a.findings)).collect(),
         "drill" => record.drill.iter().flat_map(proofs).collect(),
@@ -100,13 +115,23 @@ fn datum(check: &crate::datagen::Check) -> Check {
 fn plans(explained: &Explained) -> Vec<Check> {
     let plan = |op: &OpPlan| {
         let name = format!("{} {} ({})", op.scenario, op.op, op.mode);
-        let mut check = Check::new(name, op.verdict).because(op.violations.clone());
+        let mut check =
+            Check::new(name, op.verdict).about(&op.scenario, Some(&op.op)).because(op.violations.clone());
         if op.verdict != Verdict::Pass {
             check.detail.clone_from(&op.plan);
         }
         check
     };
     explained.ops.iter().map(plan).collect()
+}
+
+fn change(change: &crate::compare::Change) -> Check {
+    let mode = change.mode.as_ref().map_or_else(String::new, |mode| format!(" ({mode})"));
+    let name = format!("{} {}{mode} {}", change.scenario, change.op, change.metric);
+    // A tail that is not decided is told, and fails nothing.
+    let verdict = if change.decides() { change.verdict } else { Verdict::Pass };
+    let about = Check::new(name, verdict).about(&change.scenario, Some(&change.op));
+    about.because((verdict != Verdict::Pass).then(|| change.to_string()))
 }
 
 /// One check a scenario; a missed objective that names none of them is a check of its own.
@@ -125,6 +150,7 @@ fn scenario(run: &ScenarioRun, violations: &[String]) -> Check {
         Some(format!("{}: {} of {} executions failed, first with {first}", op.op, op.errors, op.count))
     });
     Check::new(&run.name, run.verdict)
+        .about(&run.name, None)
         .because(missed)
         .because(run.invalid_because.iter().cloned())
         .because(errors)

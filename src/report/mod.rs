@@ -3,13 +3,14 @@
 mod chart;
 mod checks;
 mod figures;
-mod host;
 mod html;
 mod junit;
 mod markdown;
+mod openmetrics;
 mod record;
 #[cfg(test)]
 mod samples;
+mod sarif;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -17,15 +18,17 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-pub use self::host::{host, server};
 pub use self::html::html;
 pub use self::junit::junit;
 pub use self::markdown::markdown;
+pub use self::openmetrics::openmetrics;
 pub use self::record::{RecordError, read, write, write_whole};
+pub use self::sarif::sarif;
 pub use self::text::{Paint, text};
-use crate::pg::ServerVersion;
+use crate::host::{Host, Server};
+use crate::scenario::OpPlace;
 use crate::verdict::Verdict;
-use crate::{audit, datagen, drill, explain, load, migrate};
+use crate::{audit, compare, datagen, drill, explain, load, migrate};
 
 /// Version of `run.json`; rises when a field changes its meaning or goes.
 pub const RECORD_VERSION: u32 = 1;
@@ -53,6 +56,9 @@ pub struct RunRecord {
     pub profile: String,
     /// Seed of the data.
     pub seed: u64,
+    /// Where the operations of the scenarios stand.
+    #[serde(default)]
+    pub places: Vec<OpPlace>,
     /// The stages in order.
     pub stages: Vec<Stage>,
     /// Migrations applied.
@@ -65,6 +71,9 @@ pub struct RunRecord {
     pub generate_verify: Option<datagen::Verified>,
     /// Plans against their contracts.
     pub explain: Option<explain::Explained>,
+    /// What differs from another checkout, where one was given.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<compare::Compared>,
     /// Load scenarios.
     pub bench: Option<load::Bench>,
     /// Findings.
@@ -73,34 +82,10 @@ pub struct RunRecord {
     pub drill: Option<drill::RestoreDrill>,
 }
 
-/// The machine a run was measured on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Host {
-    /// Processors available to us.
-    pub cpus: usize,
-    /// Their model, where the system tells.
-    pub cpu_model: String,
-    /// Memory of the machine.
-    pub memory_bytes: u64,
-    /// Kernel release.
-    pub kernel: String,
-}
-
-/// The server a run was measured on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Server {
-    /// Its version.
-    pub version: ServerVersion,
-    /// `user@host:port/dbname`.
-    pub target: String,
-    /// Settings that are not the built-in default, name to value; none that could hold a secret.
-    pub settings: std::collections::BTreeMap<String, String>,
-}
-
 /// One stage of a gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
-    /// `migrate`, `verify`, `generate`, `explain`, `bench`, `audit`, `drill`.
+    /// `migrate`, `verify`, `generate`, `explain`, `baseline`, `bench`, `audit`, `drill`.
     pub stage: String,
     /// What it concluded.
     pub verdict: Verdict,
@@ -121,13 +106,26 @@ pub struct Written {
     pub html: PathBuf,
     /// The report for CI.
     pub junit: PathBuf,
+    /// What failed, with its line.
+    pub sarif: PathBuf,
+    /// The summary of a CI step.
+    pub markdown: PathBuf,
+    /// The figures.
+    pub openmetrics: PathBuf,
 }
 
 impl Written {
     /// The names they have in `dir`.
     #[must_use]
     pub fn in_dir(dir: &Path) -> Self {
-        Self { run_json: dir.join("run.json"), html: dir.join("report.html"), junit: dir.join("junit.xml") }
+        Self {
+            run_json: dir.join("run.json"),
+            html: dir.join("report.html"),
+            junit: dir.join("junit.xml"),
+            sarif: dir.join("results.sarif"),
+            markdown: dir.join("summary.md"),
+            openmetrics: dir.join("metrics.txt"),
+        }
     }
 }
 
@@ -142,6 +140,9 @@ pub fn write_all(record: &RunRecord, out_dir: &Path) -> anyhow::Result<Written> 
     write(&written.run_json, record)?;
     write_whole(&written.html, html(record)?.as_bytes())?;
     write_whole(&written.junit, junit(record)?.as_bytes())?;
+    write_whole(&written.sarif, sarif(record)?.as_bytes())?;
+    write_whole(&written.markdown, markdown(record).as_bytes())?;
+    write_whole(&written.openmetrics, openmetrics(record)?.as_bytes())?;
     Ok(written)
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 
 use super::Scenario;
 use super::check::{self, Names};
@@ -93,6 +94,35 @@ pub(super) fn text_of(file: &Path) -> anyhow::Result<String> {
         Some((_, text)) if !file.exists() => Ok((*text).to_owned()),
         _ => fs::read_to_string(file).with_context(|| format!("read {}", file.display())),
     }
+}
+
+/// Where an operation stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpPlace {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The operation's name.
+    pub op: String,
+    /// The file, as it was named.
+    pub file: String,
+    /// The line of the operation, from 1.
+    pub line: usize,
+}
+
+/// Where the operations of `scenarios` stand; those of a file that has gone since are left out.
+#[must_use]
+pub fn places(scenarios: &[Scenario]) -> Vec<OpPlace> {
+    let of = |scenario: &Scenario| {
+        let text = text_of(&scenario.file).ok()?;
+        let place = |op: &super::Op| OpPlace {
+            scenario: scenario.name.clone(),
+            op: op.name.clone(),
+            file: scenario.file.display().to_string(),
+            line: place_of(&text, &["ops", &op.name]).line,
+        };
+        Some(scenario.ops.iter().map(place).collect::<Vec<_>>())
+    };
+    scenarios.iter().filter_map(of).flatten().collect()
 }
 
 /// Where in `text` the value at `path` begins.
@@ -316,10 +346,17 @@ slo:
         let login = &scenario.ops[1];
         let named: Vec<String> = login.named().map(|(name, _)| name).collect();
         assert_eq!((named, login.transaction), (vec!["login#1".to_owned(), "login#2".to_owned()], true));
-        assert_eq!((&login.retry.on[..], login.retry.most), (&["40001".to_owned(), "40P01".to_owned()][..], 3));
+        assert_eq!(
+            (&login.retry.on[..], login.retry.most),
+            (&["40001".to_owned(), "40P01".to_owned()][..], 3)
+        );
         let unbound = transaction.replace("$1, bind", "1, bind");
         problem(one, &unbound, "20:36 1 bound, placeholders in the statement: none");
-        problem(one, &transaction.replace("40P01", "4P"), "21:26 expected an SQLSTATE such as 40001 or 40P01, found `4P`");
+        problem(
+            one,
+            &transaction.replace("40P01", "4P"),
+            "21:26 expected an SQLSTATE such as 40001 or 40P01, found `4P`",
+        );
         problem(one, "login: { bind: [email] }", "19:10 `sql` or `transaction` is missing");
     }
 

@@ -27,9 +27,9 @@ pub async fn check_live(session: &Session, scenarios: &[Scenario]) -> anyhow::Re
             let file = scenario.file.clone();
             rejected.push(Problem { file, line: place.line, column: place.column, message }, &text);
         };
-        for (op, (i, statement)) in scenario.ops.iter().flat_map(|op| {
-            std::iter::repeat(op).zip(op.statements.iter().enumerate())
-        }) {
+        for (op, (i, statement)) in
+            scenario.ops.iter().flat_map(|op| std::iter::repeat(op).zip(op.statements.iter().enumerate()))
+        {
             let i = i.to_string();
             let within = match op.transaction {
                 true => vec!["ops", op.name.as_str(), "transaction", i.as_str()],
@@ -68,9 +68,7 @@ async fn missing(
     let rows = session.query(LIVE, &[&tables, &plan.uses_index]).await.doing(doing)?;
     let names = rows.iter().map(|row| row.try_get("name"));
     let found: BTreeSet<String> = names.collect::<Result<_, _>>().doing(doing)?;
-    let path = |rest: &[&str]| {
-        ["plan"].iter().chain(rest).map(|step| (*step).to_owned()).collect::<Vec<_>>()
-    };
+    let path = |rest: &[&str]| ["plan"].iter().chain(rest).map(|step| (*step).to_owned()).collect::<Vec<_>>();
     let tables = tables.into_iter().filter(|table| !found.contains(*table)).map(|table| {
         (path(&["partitions", table]), format!("`{table}` is no partitioned table of this database"))
     });

@@ -20,13 +20,13 @@ use serde::{Deserialize, Serialize};
 use crate::units::Rate;
 
 pub use check::Names;
-pub use files::{load, shipped};
+pub use files::{OpPlace, load, places, shipped};
 pub use live::check_live;
 pub use placeholders::{Piece, pieces};
 pub use problem::{Problem, Rejected};
 
 /// One scenario file, checked: every name in it exists, every figure is in range.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scenario {
     /// The file it was read from; for a shipped one, its path in the repository.
     pub file: PathBuf,
@@ -45,7 +45,7 @@ pub struct Scenario {
 }
 
 /// What the application does at once: a statement, or a transaction of several.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Op {
     /// Its name, unique in the file.
     pub name: String,
@@ -70,7 +70,7 @@ impl Op {
 }
 
 /// One statement of the application.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Statement {
     /// The text, with `$1`, `$2`, … where values are bound.
     pub sql: String,
@@ -81,7 +81,7 @@ pub struct Statement {
 }
 
 /// Failures after which an application begins the operation anew.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Retry {
     /// SQLSTATEs, such as `40001` (serialization failure) and `40P01` (deadlock).
     pub on: Vec<String>,
@@ -92,7 +92,7 @@ pub struct Retry {
 }
 
 /// What a plan has to look like; the default asks nothing, in both modes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanContract {
     /// The modes in which it must hold.
     pub modes: Vec<PlanMode>,
@@ -156,7 +156,7 @@ pub enum Forbidden {
 }
 
 /// How one bound value is drawn.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Param {
     /// A user, medium or list, the first ones more often: rank `r` with a weight of about `1 / r^exponent`.
     Zipf {
@@ -185,7 +185,7 @@ pub enum Param {
 }
 
 /// A column of the generated data, whose values can be bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Column {
     /// `users.users.id`
     UserId,
@@ -204,7 +204,7 @@ pub enum Column {
 }
 
 /// How the operations of a scenario are sent.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     /// Who decides when the next operation starts.
     pub arrival: Arrival,
@@ -254,7 +254,7 @@ impl Load {
 }
 
 /// A part of the load over time.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
     /// How long it lasts.
     pub length: Duration,
@@ -306,7 +306,7 @@ pub enum Saturation {
 }
 
 /// Who decides when the next operation starts.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Arrival {
     /// A schedule drawn beforehand, whatever the answers take.
     Open {
@@ -335,7 +335,7 @@ pub enum Process {
 }
 
 /// What is expected of the answers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Objective {
     /// A bound on the response times of one operation.
     Latency {
@@ -359,7 +359,7 @@ pub enum Objective {
 }
 
 /// A point of the distribution of response times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quantile {
     /// Median.
     P50,

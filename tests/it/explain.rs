@@ -288,8 +288,9 @@ async fn the_worst_of_the_values_counts() {
     let scenarios = [scenario(sql, &[], contract)];
     let nobody = "{00000000-0000-0000-0000-000000000000}";
     let many = format!("{{{USER},270c1b084f3f146eb5787075158d9c53}}");
-    let values =
-        |_: &Scenario, _: &Op, _: &Statement| vec![vec![nobody.to_owned()], vec![many.clone()], vec![nobody.to_owned()]];
+    let values = |_: &Scenario, _: &Op, _: &Statement| {
+        vec![vec![nobody.to_owned()], vec![many.clone()], vec![nobody.to_owned()]]
+    };
     let modes = Modes::Only(Mode::Custom);
     let explained = explain::with_values(&Run::silent(), &target, &scenarios, modes, values).await.unwrap();
     assert_eq!(explained.ops.len(), 1);

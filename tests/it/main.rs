@@ -11,10 +11,12 @@
 mod audit;
 mod backup;
 mod bench;
+mod bench_driver;
 mod cluster;
 mod drill;
 mod explain;
 mod gate;
+mod gate_baseline;
 mod generate;
 mod generate_parts;
 mod generate_shards;

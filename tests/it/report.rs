@@ -1,6 +1,6 @@
 //! Recorded runs: facts of a real server, and the command that renders a record.
 
-use omtdb::report;
+use omtdb::{host, report};
 
 use crate::harness::{Server, json, omtdb, text};
 
@@ -13,7 +13,7 @@ async fn the_facts_of_a_server_hold_no_secret() {
         ("app.token", "hunter2"),
     ]);
     let session = server.session("postgres").await;
-    let facts = report::server(&session, &server.cluster().target("postgres")).await.unwrap();
+    let facts = host::server(&session, &server.cluster().target("postgres")).await.unwrap();
     assert_eq!(facts.settings["work_mem"], "5MB");
     assert_eq!(facts.settings["fsync"], "off");
     assert!(!facts.settings.contains_key("application_name"), "that is ours, not the server's");
@@ -23,7 +23,7 @@ async fn the_facts_of_a_server_hold_no_secret() {
 
 #[test]
 fn the_facts_of_this_machine_are_there() {
-    let host = report::host();
+    let host = host::host();
     assert!(host.cpus >= 1 && host.memory_bytes > 1 << 20 && !host.kernel.is_empty(), "{host:?}");
 }
 

@@ -167,6 +167,19 @@ async fn connect(
     Ok(Opened { client, driver, encryption: Encryption::Tls(tls) })
 }
 
+/// `NAMEDATALEN` less one: longer names are cut by the server.
+const MOST_NAME_BYTES: usize = 63;
+
+/// What a session for `purpose` is called, unless the user asked for another name; as much of it as the server keeps.
+pub(super) fn application_name(target: &Target, purpose: &str) -> String {
+    let ours = || format!("omtdb/{purpose}");
+    let mut name = target.application_name.clone().unwrap_or_else(ours);
+    while name.len() > MOST_NAME_BYTES {
+        name.pop();
+    }
+    name
+}
+
 fn config(
     target: &Target,
     endpoint: &Endpoint,
@@ -176,8 +189,7 @@ fn config(
 ) -> Config {
     let mut config = Config::new();
     config.user(&target.user).dbname(&target.dbname).port(endpoint.port());
-    let ours = format!("omtdb/{purpose}");
-    config.application_name(target.application_name.as_deref().unwrap_or(&ours));
+    config.application_name(&application_name(target, purpose));
     match (endpoint, address) {
         (Endpoint::Socket { dir, .. }, _) => config.host_path(dir),
         (Endpoint::Tcp { name: Some(name), .. }, Some(address)) => config.host(name).hostaddr(address),

@@ -70,9 +70,8 @@ impl<'a> Check<'a> {
             (Some(span), None) => {
                 Some(vec![Stage { length: span.0, from_per_s: rate, to_per_s: rate, measured: true }])
             }
-            (None, Some(_)) if matches!(arrival, Arrival::Closed { .. }) => {
-                self.refuse(node.key("stages"), "stages change the rate of an `arrival`; a closed loop has none")
-            }
+            (None, Some(_)) if matches!(arrival, Arrival::Closed { .. }) => self
+                .refuse(node.key("stages"), "stages change the rate of an `arrival`; a closed loop has none"),
             (None, Some(forms)) => self.each_stage(forms, rate, node.follow(&["stages"])),
             (None, None) => self.refuse(node.id, "`duration` or `stages` is missing"),
             (Some(_), Some(_)) => {

@@ -3,9 +3,34 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::{Host, Server};
+use serde::{Deserialize, Serialize};
+
 use crate::pg::error::{Doing as _, Result};
-use crate::pg::{Session, Target};
+use crate::pg::{ServerVersion, Session, Target};
+
+/// The machine a run was measured on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Processors available to us.
+    pub cpus: usize,
+    /// Their model, where the system tells.
+    pub cpu_model: String,
+    /// Memory of the machine.
+    pub memory_bytes: u64,
+    /// Kernel release.
+    pub kernel: String,
+}
+
+/// The server a run was measured on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Its version.
+    pub version: ServerVersion,
+    /// `user@host:port/dbname`.
+    pub target: String,
+    /// Settings that are not the built-in default, name to value; none that could hold a secret.
+    pub settings: BTreeMap<String, String>,
+}
 
 /// This machine. What the system does not tell is `unknown`, or 0 for the memory.
 #[must_use]

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
-use omtdb::load::{self, Bench, Options, Recording, ScenarioRun};
+use omtdb::datagen::Shard;
+use omtdb::load::{self, Bench, Knee, Options, Origin, Recording, ScenarioRun};
 use omtdb::pg::Session;
-use omtdb::report;
+use omtdb::scenario::Protocol;
 use omtdb::scenario::{self, Names, Problem, Rejected, Scenario};
 use omtdb::schema::PLAN;
+use omtdb::units::Rate;
 use omtdb::verdict::Verdict;
 use serde::Serialize;
 
@@ -16,11 +18,15 @@ use super::output::table;
 use super::place::PlaceArgs;
 use super::{Cx, Outcome};
 
+mod recordings;
+
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   omtdb bench run --scratch --duration 5s               every scenario of the application, five seconds each
   omtdb bench run scenarios/login.yaml --record a.json  one of them, kept for later
+  omtdb bench run my.yaml --find-max --duration 10s     the highest rate that meets the objectives
+  omtdb bench compare main/ branch/                     recordings that took turns: has it become slower?
   omtdb bench check my.yaml --db                        is the file sound, does the server take its statements?")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -32,8 +38,17 @@ enum Action {
     /// Send the load of scenarios and hold the answers against their objectives; exit 1 when one is missed
     #[command(after_help = "\
 Response times count from the moment at which an execution was due, so a stalled server cannot hide behind a driver \
-that waits for it. The data must come from omtdb generate. Exit 3 when the driver, not the server, was the limit.")]
-    Run(RunArgs),
+that waits for it. The data must come from omtdb generate. Exit 3 when the driver, not the server, was the limit: when it
+sent late to idle connections, or one of its threads was busy for more than 80% of the time.
+
+Several drivers share a load: the same command on each machine with --driver 1/3, 2/3, 3/3, the same --seed, and \
+--start-at a moment to come; omtdb bench merge makes one recording of theirs.")]
+    Run(Box<RunArgs>),
+    /// Put the recordings of several drivers together, as one driver would have recorded them
+    Merge(recordings::MergeArgs),
+    /// Compare recordings of two sides that took turns; exit 1 when the second is slower, 3 when that is not decided
+    #[command(after_help = recordings::COMPARE_HELP)]
+    Compare(recordings::CompareArgs),
     /// Check scenario files without running them; exit 2 with file, line and column of every mistake
     Check(CheckArgs),
 }
@@ -61,9 +76,24 @@ struct RunArgs {
     /// Seed of the arrivals and of the bound values; the same seed asks the same questions
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Keep the measurement in this file
+    /// Keep the measurement in this file, and its histograms beside it as .hlog
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Send this rate instead of what each scenario says
+    #[arg(long, value_name = "RATE")]
+    rate: Option<Rate>,
+    /// Send statements this way instead of what each scenario says
+    #[arg(long, value_name = "HOW", value_parser = protocol)]
+    protocol: Option<Protocol>,
+    /// Search the highest rate that meets the objectives, and confirm it
+    #[arg(long, conflicts_with_all = ["record", "driver"])]
+    find_max: bool,
+    /// Send a part of the load, from this one of several drivers
+    #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
+    driver: Shard,
+    /// Start at this moment, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    start_at: Option<jiff::Timestamp>,
     #[command(flatten)]
     place: PlaceArgs,
 }
@@ -98,7 +128,7 @@ struct CheckArgs {
     place: PlaceArgs,
 }
 
-fn positive(text: &str) -> Result<Duration, String> {
+pub(super) fn positive(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time.is_zero() => Err("nothing is measured in no time".to_owned()),
         Ok(time) => Ok(time),
@@ -106,26 +136,92 @@ fn positive(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn protocol(text: &str) -> Result<Protocol, String> {
+    match text {
+        "prepared" => Ok(Protocol::Prepared),
+        "unnamed" => Ok(Protocol::Unnamed),
+        "simple" => Ok(Protocol::Simple),
+        _ => Err("it is one of prepared, unnamed, simple".to_owned()),
+    }
+}
+
 pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     match args.action {
+        Action::Run(args) if args.find_max => find_max(&args, cx).await,
         Action::Run(args) => measure(&args, cx).await,
+        Action::Merge(args) => recordings::merge(&args, cx),
+        Action::Compare(args) => recordings::compare(&args, cx),
         Action::Check(args) => check(&args, cx).await,
+    }
+}
+
+impl RunArgs {
+    fn options(&self) -> Options {
+        Options {
+            rate: self.rate,
+            protocol: self.protocol,
+            driver: self.driver,
+            start_at: self.start_at,
+            ..self.times.options(self.seed)
+        }
     }
 }
 
 async fn measure(args: &RunArgs, cx: &Cx) -> Outcome {
     let scenarios = args.scenarios.read()?;
-    let place = args.place.resolve().await?;
-    let options = args.times.options(args.seed);
-    let measured = load::run(&cx.run, &place.target, &scenarios, &options).await;
-    let measured = place.end(measured)?;
-    let recording = Recording::of(measured.bench);
-    if let Some(path) = &args.record {
-        report::write_whole(path, &serde_json::to_vec_pretty(&recording)?)?;
+    let (place, options) = (args.place.resolve().await?, args.options());
+    let measured = async {
+        let origin = match &args.record {
+            Some(_) => Some(Origin::read(&place.target, &options).await?),
+            None => None,
+        };
+        anyhow::Ok((origin, load::run(&cx.run, &place.target, &scenarios, &options).await?))
+    };
+    let measured = measured.await;
+    let (origin, measured) = place.end(measured)?;
+    let bench = measured.bench.clone();
+    if let (Some(path), Some(origin)) = (&args.record, origin) {
+        recordings::keep(path, &Recording::new(origin, measured))?;
     }
-    let bench = recording.bench;
     cx.out.result(&bench, bench_text(&bench))?;
     Ok(Verdict::worst(bench.scenarios.iter().map(|run| run.verdict)))
+}
+
+#[derive(Serialize)]
+struct Knees {
+    knees: Vec<Knee>,
+}
+
+async fn find_max(args: &RunArgs, cx: &Cx) -> Outcome {
+    let scenarios = args.scenarios.read()?;
+    let (place, options) = (args.place.resolve().await?, args.options());
+    let mut knees = Vec::new();
+    let searched = async {
+        for scenario in &scenarios {
+            knees.push(load::find_max(&cx.run, &place.target, scenario, &options).await?);
+        }
+        anyhow::Ok(())
+    };
+    let searched = searched.await;
+    place.end(searched)?;
+    let found = knees.iter().all(|knee| knee.rate_per_s.is_some());
+    let text: Vec<String> = knees.iter().map(knee_text).collect();
+    cx.out.result(&Knees { knees }, text.join("\n"))?;
+    Ok(if found { Verdict::Pass } else { Verdict::Inconclusive })
+}
+
+fn knee_text(knee: &Knee) -> String {
+    let rows = knee.tried.iter().map(|tried| {
+        let figures = [tried.rate_per_s, tried.achieved_per_s].map(|rate| format!("{rate:.1}"));
+        let [asked, achieved] = figures;
+        let p99 = format!("{}.{:02}", tried.p99_us / 1_000, tried.p99_us % 1_000 / 10);
+        [asked, achieved, p99, tried.verdict.word().to_owned()]
+    });
+    let tried = table(["asked/s", "achieved/s", "p99 ms", "objectives"], rows);
+    match (knee.rate_per_s, &knee.because) {
+        (Some(rate), _) => format!("{tried}\n{}: bears {rate:.0}/s", knee.scenario),
+        (None, why) => format!("{tried}\n{}: no rate found: {}", knee.scenario, why.as_deref().unwrap_or("")),
+    }
 }
 
 #[derive(Serialize)]

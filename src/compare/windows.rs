@@ -1,0 +1,209 @@
+//! Short windows of load that take turns on the two servers, until the pairs decide.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use super::Change;
+use super::pair::Sides;
+use crate::datagen::random::Key;
+use crate::load::{self, Histograms, Measured};
+use crate::pg::Target;
+use crate::run::Run;
+use crate::scenario::Scenario;
+use crate::stats::Design;
+use crate::stats::change;
+use crate::verdict::Verdict;
+
+/// The times that are compared for each operation.
+pub(super) const METRICS: usize = 2;
+pub(super) const MIDDLE: &str = "p50";
+pub(super) const TAIL: &str = "p95";
+/// Executions that a window must hold for its tail to be compared: ten of them are beyond.
+const LEAST_OF_TAIL: u64 = 200;
+/// Before each window, so that caches and connections are as in the middle of a run.
+const WARMUP: Duration = Duration::from_millis(300);
+/// Windows may be taken again this often for each pair that is wanted, where the driver was disturbed.
+const ATTEMPTS: usize = 2;
+
+/// The windows of one scenario, pair by pair.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Windows {
+    /// The scenario's name.
+    pub scenario: String,
+    /// Pairs that were left out because the driver was disturbed in one of them.
+    pub disturbed: usize,
+    /// By operation and metric: a pair of times in microseconds each, the baseline's first.
+    pub times_us: BTreeMap<String, BTreeMap<String, Vec<[f64; 2]>>>,
+}
+
+impl Windows {
+    fn new(sides: &Sides) -> Self {
+        Self { scenario: sides.candidate.name.clone(), ..Self::default() }
+    }
+
+    /// How many pairs there are.
+    #[must_use]
+    pub fn pairs(&self) -> usize {
+        self.times_us.values().flat_map(BTreeMap::values).map(Vec::len).max().unwrap_or(0)
+    }
+
+    /// Adds a pair of windows, the operations of both in the same order.
+    pub(super) fn add(&mut self, base: &[Histograms], candidate: &[Histograms]) {
+        for (base, candidate) in base.iter().zip(candidate) {
+            for (metric, quantile, least) in [(MIDDLE, 0.5, 1), (TAIL, 0.95, LEAST_OF_TAIL)] {
+                if base.response.len().min(candidate.response.len()) >= least {
+                    let pair = [base, candidate].map(|side| micros(&side.response, quantile));
+                    self.push(&candidate.op, metric, pair);
+                }
+            }
+        }
+    }
+
+    /// Adds the times of one pair in microseconds, the baseline's first.
+    pub(super) fn push(&mut self, op: &str, metric: &str, pair: [f64; 2]) {
+        self.times_us.entry(op.to_owned()).or_default().entry(metric.to_owned()).or_default().push(pair);
+    }
+
+    /// Whether no more pairs are worth taking: all is decided, or there are as many as are ever taken.
+    pub(super) fn is_enough(&self, design: &Design) -> bool {
+        let pairs = self.pairs();
+        pairs >= design.most() || (design.looks.contains(&pairs) && self.is_decided(design.comparisons))
+    }
+
+    /// What the pairs say of each operation, at the last look that they are enough for.
+    pub(super) fn changes(&self, comparisons: usize, why: &impl Fn(&str) -> Vec<String>) -> Vec<Change> {
+        let design = Design::of(comparisons);
+        let look = design.looks.iter().rposition(|pairs| *pairs <= self.pairs()).unwrap_or(0);
+        let mut found = Vec::new();
+        for (op, metrics) in &self.times_us {
+            for (metric, pairs) in metrics {
+                let judged = design.judge(&log_ratios(pairs), look);
+                let why = if judged.verdict == Verdict::Pass { Vec::new() } else { why(op) };
+                found.push(self.change(op, metric, pairs, &judged, why));
+            }
+        }
+        found
+    }
+
+    fn change(
+        &self,
+        op: &str,
+        metric: &str,
+        pairs: &[[f64; 2]],
+        judged: &change::Change,
+        why: Vec<String>,
+    ) -> Change {
+        let middle = |side: usize| {
+            let times: Vec<f64> = pairs.iter().map(|pair| pair[side]).collect();
+            format!("{:.3} ms", crate::stats::median(&times).unwrap_or(0.0) / 1e3)
+        };
+        Change {
+            scenario: self.scenario.clone(),
+            op: op.to_owned(),
+            metric: metric.to_owned(),
+            mode: None,
+            base: middle(0),
+            candidate: middle(1),
+            change_percent: Some(judged.change_percent),
+            low: judged.low,
+            high: judged.high,
+            detectable_percent: judged.detectable_percent,
+            pairs: Some(judged.pairs),
+            verdict: judged.verdict,
+            why,
+        }
+    }
+
+    /// Whether another look could change what is said of any operation. The tail does not ask for more pairs.
+    fn is_decided(&self, comparisons: usize) -> bool {
+        let undecided = |change: &Change| change.metric == MIDDLE && change.verdict == Verdict::Inconclusive;
+        !self.changes(comparisons, &|_| Vec::new()).iter().any(undecided)
+    }
+}
+
+fn log_ratios(pairs: &[[f64; 2]]) -> Vec<f64> {
+    pairs.iter().map(|[base, candidate]| (candidate / base).ln()).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of an hour are below 2^53")]
+fn micros(histogram: &Histogram<u64>, quantile: f64) -> f64 {
+    histogram.value_at_quantile(quantile) as f64 / 1e3
+}
+
+/// Takes pairs of windows until every operation is decided or there are as many as are worth it. Which side goes first is
+/// drawn: whatever grows over time falls on both alike.
+pub(super) async fn take(
+    run: &Run,
+    (base, candidate): (&Target, &Target),
+    sides: &Sides,
+    (window, comparisons, seed): (Duration, usize, u64),
+) -> anyhow::Result<Windows> {
+    let design = Design::of(comparisons);
+    let order = Key::new(seed, &format!("{}/order", sides.candidate.name));
+    let task = run.task(&format!("pairs of {}", sides.candidate.name), Some(design.most() as u64), "pairs");
+    let model = load::model_for(candidate, std::slice::from_ref(&sides.candidate)).await?;
+    let mut windows = Windows::new(sides);
+    for pair in 0..(ATTEMPTS * design.most()) as u64 {
+        run.check()?;
+        // Both sides of a pair are asked the same; each pair is asked something else.
+        let options = load::Options {
+            seed: seed.wrapping_add(pair),
+            warmup: Some(WARMUP),
+            duration: Some(window),
+            ..load::Options::default()
+        };
+        let measure = async |target: &Target, scenario: &Scenario| {
+            load::with_model(run, target, &model, std::slice::from_ref(scenario), &options).await
+        };
+        let first_base = order.of(pair).bits() & 1 == 0;
+        let (of_base, of_candidate) = if first_base {
+            let of_base = measure(base, &sides.base).await?;
+            (of_base, measure(candidate, &sides.candidate).await?)
+        } else {
+            let of_candidate = measure(candidate, &sides.candidate).await?;
+            (measure(base, &sides.base).await?, of_candidate)
+        };
+        if is_sound(&of_base) && is_sound(&of_candidate) {
+            windows.add(&of_base.histograms, &of_candidate.histograms);
+            task.advance(1);
+        } else {
+            windows.disturbed += 1;
+        }
+        if windows.is_enough(&design) {
+            break;
+        }
+    }
+    Ok(windows)
+}
+
+/// Whether a window measured the server and not the driver. One in which an operation was never due is sound.
+fn is_sound(measured: &Measured) -> bool {
+    !measured.bench.scenarios.iter().any(load::ScenarioRun::is_of_driver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows(slower: f64) -> Windows {
+        let pairs =
+            (0..16).map(|i| [1_000.0 + f64::from(i % 3), slower * (1_000.0 + f64::from(i % 5))]).collect();
+        let metrics = [(MIDDLE.to_owned(), pairs)].into();
+        Windows { scenario: "s".to_owned(), disturbed: 0, times_us: [("op".to_owned(), metrics)].into() }
+    }
+
+    #[test]
+    fn a_slower_side_fails_with_its_reason() {
+        let slow = windows(1.2).changes(4, &|op| vec![format!("{op} differs")]);
+        assert_eq!(
+            (slow[0].verdict, slow[0].pairs, &slow[0].why[..]),
+            (Verdict::Fail, Some(16), &["op differs".to_owned()][..])
+        );
+        assert!((slow[0].change_percent.unwrap() - 20.0).abs() < 1.0);
+        let same = windows(1.0);
+        assert!(same.is_decided(4) && same.changes(4, &|_| Vec::new())[0].verdict == Verdict::Pass);
+    }
+}
