@@ -82,7 +82,11 @@ fn written(pieces: &[Piece], values: &[Value]) -> String {
             Piece::Text(text) => sql.push_str(text),
             Piece::Parameter(number) => match values.get(number.wrapping_sub(1)) {
                 // After an operator a minus would be read as part of it.
-                Some(Value::Int(value)) => sql.push_str(&format!("({value})")),
+                Some(Value::Int(value)) => {
+                    for part in ["(", &value.to_string(), ")"] {
+                        sql.push_str(part);
+                    }
+                }
                 Some(value) => sql.push_str(&literal(&value.to_string())),
                 None => {}
             },

@@ -118,7 +118,8 @@ pub fn places(scenarios: &[Scenario]) -> Vec<OpPlace> {
             scenario: scenario.name.clone(),
             op: op.name.clone(),
             file: scenario.file.display().to_string(),
-            line: place_of(&text, &["ops", &op.name]).line,
+            line: tree::read(&text)
+                .map_or(1, |root| tree::locate(&text, root.follow(&["ops"]).key(&op.name)).line),
         };
         Some(scenario.ops.iter().map(place).collect::<Vec<_>>())
     };

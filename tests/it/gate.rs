@@ -195,7 +195,7 @@ fn what_a_killed_gate_left_is_cleared_away_by_the_next() {
 
 /// No server's data directory begins with `prefix`, and nothing of a gate is left there.
 #[track_caller]
-fn assert_nothing_runs_in(prefix: &Path) {
+pub(crate) fn assert_nothing_runs_in(prefix: &Path) {
     let prefix = prefix.to_string_lossy().into_owned();
     let running = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
         let cwd = fs::read_link(entry.path().join("cwd")).ok()?;

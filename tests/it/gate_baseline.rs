@@ -7,6 +7,7 @@ use std::process::Output;
 use omtdb::migrate::Source;
 use serde_json::Value;
 
+use crate::gate::assert_nothing_runs_in;
 use crate::harness::{command, home, json, omtdb, text};
 
 /// A checkout: this one's migrations, and one scenario of its own.
@@ -98,8 +99,7 @@ fn equal_checkouts_are_not_called_different() {
         assert!(fs::metadata(out.path().join(file)).unwrap().len() > 0, "{file} is empty");
     }
     // Both servers are gone.
-    let left = fs::read_dir(homes(out.path()).join("clusters")).map_or(0, Iterator::count);
-    assert_eq!(left, 0);
+    assert_nothing_runs_in(&homes(out.path()));
 }
 
 #[test]

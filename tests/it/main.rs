@@ -12,6 +12,7 @@ mod audit;
 mod backup;
 mod bench;
 mod bench_driver;
+mod bench_pooler;
 mod cluster;
 mod drill;
 mod explain;

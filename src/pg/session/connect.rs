@@ -189,7 +189,7 @@ fn config(
 ) -> Config {
     let mut config = Config::new();
     config.user(&target.user).dbname(&target.dbname).port(endpoint.port());
-    config.application_name(&application_name(target, purpose));
+    config.application_name(application_name(target, purpose));
     match (endpoint, address) {
         (Endpoint::Socket { dir, .. }, _) => config.host_path(dir),
         (Endpoint::Tcp { name: Some(name), .. }, Some(address)) => config.host(name).hostaddr(address),
