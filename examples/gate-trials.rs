@@ -11,8 +11,6 @@ const SLOWDOWNS: [f64; 4] = [0.0, 0.05, 0.10, 0.20];
 
 fn main() -> anyhow::Result<()> {
     let mut rows: Vec<(String, Noise)> = Vec::new();
-    let kept: Vec<Windows> = serde_json::from_str(include_str!("../src/compare/recorded-windows.json"))?;
-    rows.extend(kept.iter().map(|windows| (format!("recorded, {}", windows.scenario), Noise::of(windows))));
     for path in std::env::args_os().skip(1) {
         let record = omtdb::report::read(path.as_ref())?;
         let windows = record.baseline.map(|compared| compared.windows).unwrap_or_default();

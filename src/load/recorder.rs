@@ -241,4 +241,29 @@ mod tests {
         assert!(micros_at(&recorder.lag, 1.0).abs_diff(3_600_000_000) < 4_000_000);
         assert_eq!(micros_at(&recorder.ops[0].response, 0.99), 0);
     }
+
+    proptest::proptest! {
+        /// Whatever is recorded by whom: together it is what one would have recorded, also after a way through JSON.
+        #[test]
+        fn many_recorders_are_one(samples in proptest::collection::vec((0..3_usize, 1..5_000_u64, 0..4_usize), 0..200)) {
+            let mut one = Recorder::new(3).unwrap();
+            let mut many: Vec<Recorder> = (0..4).map(|_| Recorder::new(3).unwrap()).collect();
+            for (i, (op, ms, whose)) in (0..).zip(&samples) {
+                for recorder in [&mut one, &mut many[*whose]] {
+                    match ms % 7 {
+                        0 => recorder.failed(*op, i, format!("error {i}"), times(*ms).done).unwrap(),
+                        1 => recorder.dropped(*op),
+                        _ => recorder.succeeded(*op, times(*ms)).unwrap(),
+                    }
+                    recorder.lagged(times(*ms).service).unwrap();
+                }
+            }
+            let mut all = Recorder::new(3).unwrap();
+            for part in many {
+                let json = serde_json::to_string(&part).unwrap();
+                all.merge(serde_json::from_str(&json).unwrap()).unwrap();
+            }
+            proptest::prop_assert_eq!(all, one);
+        }
+    }
 }
