@@ -82,7 +82,7 @@ struct RunArgs {
     /// Send this rate instead of what each scenario says
     #[arg(long, value_name = "RATE")]
     rate: Option<Rate>,
-    /// Send statements this way instead of what each scenario says
+    /// Send statements this way (prepared, unnamed or simple) instead of what each scenario says
     #[arg(long, value_name = "HOW", value_parser = protocol)]
     protocol: Option<Protocol>,
     /// Search the highest rate that meets the objectives, and confirm it
