@@ -24,7 +24,7 @@ use crate::scenario::Scenario;
 use crate::verdict::Verdict;
 
 pub use self::recordings::{least_runs, recordings};
-pub use self::windows::Windows;
+pub use self::windows::{Executions, Windows};
 
 /// The other checkout, and how long it is worth to compare with it.
 #[derive(Debug, Clone)]
@@ -46,7 +46,8 @@ pub struct Change {
     pub scenario: String,
     /// The operation's name.
     pub op: String,
-    /// `leaves`, `indexes`, `buffers`, `rows_read`, `temp_blocks` or `wal_bytes` of a plan; `p50` or `p95` of the response.
+    /// `leaves`, `indexes`, `buffers`, `rows_read`, `temp_blocks` or `wal_bytes` of a plan; `p50` or `p95` of the response;
+    /// `failed`, the share of executions.
     pub metric: String,
     /// The plan's mode; none for a time.
     pub mode: Option<String>,
@@ -119,7 +120,8 @@ impl Compared {
     }
 }
 
-/// Compares the database behind `target`, whose plans are `explained`, with `baseline`, which is filled by `spec` first.
+/// Compares the database behind `target`, whose plans are `explained`, with `baseline`, which is filled by `spec` first. Both
+/// servers are settled for it (autovacuum and checkpoints), and stay so: they are this run's own.
 ///
 /// # Errors
 /// When a server fails, the baseline's migrations cannot be applied, or the run is interrupted.

@@ -101,15 +101,10 @@ fn differing(base: &OpPlan, candidate: &OpPlan) -> Vec<String> {
         found.push(format!("this checkout uses {definition}"));
     }
     if base.fingerprint != candidate.fingerprint {
-        let (before, after) = (first_line(&base.plan), first_line(&candidate.plan));
-        found.push(format!("the {} plan was {before}, is {after}", candidate.mode));
-        found.push(format!("the {} plan now:\n{}", candidate.mode, candidate.plan));
+        found.push(format!("the baseline's {} plan:\n{}", base.mode, base.plan));
+        found.push(format!("this checkout's {} plan:\n{}", candidate.mode, candidate.plan));
     }
     found
-}
-
-fn first_line(plan: &str) -> &str {
-    plan.lines().next().unwrap_or("nothing").trim()
 }
 
 #[cfg(test)]

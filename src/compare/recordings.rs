@@ -81,21 +81,21 @@ fn other_setting<'a>(first: &'a Recording, run: &'a Recording) -> Option<&'a str
     names.find(|name| !PLACES.contains(name) && ours.get(*name) != theirs.get(*name))
 }
 
-/// Each pair has to be over before the next begins.
+/// The runs follow each other, and each pair is over before the next begins.
 fn take_turns(pairs: &[(&Recording, &Recording)]) -> Result<(), UsageError> {
-    let ends = pairs.iter().map(|(base, candidate)| {
-        (
-            base.origin.started_at.min(candidate.origin.started_at),
-            base.origin.started_at.max(candidate.origin.started_at),
-        )
-    });
-    let ends: Vec<_> = ends.collect();
-    if ends.windows(2).all(|two| two[0].1 < two[1].0) {
-        return Ok(());
+    let mut before: Option<&Recording> = None;
+    for (base, candidate) in pairs {
+        let mut pair = [*base, *candidate];
+        pair.sort_by_key(|run| run.origin.started_at);
+        for run in pair {
+            if before.is_some_and(|before| run.origin.started_at < before.ended_at()) {
+                let how = "record them alternately: one run of each, then the next of each";
+                return refuse(&format!("the two sides did not take turns; {how}"));
+            }
+            before = Some(run);
+        }
     }
-    refuse(
-        "the two sides did not take turns; record them alternately: one run of each, then the next of each",
-    )
+    Ok(())
 }
 
 fn compared(pairs: &[(&Recording, &Recording)]) -> Compared {

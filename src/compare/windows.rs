@@ -23,6 +23,8 @@ pub(super) const MIDDLE: &str = "p50";
 pub(super) const TAIL: &str = "p95";
 /// Executions that a window must hold for its tail to be compared: ten of them are beyond.
 const LEAST_OF_TAIL: u64 = 200;
+/// Share of executions that may fail beyond the baseline's.
+const MORE_FAILED: f64 = 0.001;
 /// Before each window, so that caches and connections are as in the middle of a run.
 const WARMUP: Duration = Duration::from_millis(300);
 /// Windows may be taken again this often for each pair that is wanted, where the driver was disturbed.
@@ -35,13 +37,39 @@ pub struct Windows {
     pub scenario: String,
     /// Pairs that were left out because the driver was disturbed in one of them.
     pub disturbed: usize,
+    /// By operation: failed and answered executions of all windows, the baseline's first.
+    #[serde(default)]
+    pub executions: BTreeMap<String, [Executions; 2]>,
     /// By operation and metric: a pair of times in microseconds each, the baseline's first.
     pub times_us: BTreeMap<String, BTreeMap<String, Vec<[f64; 2]>>>,
 }
 
+/// What became of the executions of one side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Executions {
+    /// Failed, or never sent.
+    pub failed: u64,
+    /// Answered.
+    pub answered: u64,
+}
+
+impl Executions {
+    /// Share that failed, 0 to 1; all of them where nothing was answered.
+    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+    fn failed_share(self) -> f64 {
+        match self.failed + self.answered {
+            0 => 0.0,
+            all => self.failed as f64 / all as f64,
+        }
+    }
+}
+
 impl Windows {
     fn new(sides: &Sides) -> Self {
-        Self { scenario: sides.candidate.name.clone(), ..Self::default() }
+        // Every operation is there from the start: one that no window measures is undecided.
+        let no_pairs = || BTreeMap::from([(MIDDLE.to_owned(), Vec::new())]);
+        let times_us = sides.candidate.ops.iter().map(|op| (op.name.clone(), no_pairs())).collect();
+        Self { scenario: sides.candidate.name.clone(), times_us, ..Self::default() }
     }
 
     /// How many pairs there are.
@@ -53,6 +81,13 @@ impl Windows {
     /// Adds a pair of windows, the operations of both in the same order.
     pub(super) fn add(&mut self, base: &[Histograms], candidate: &[Histograms]) {
         for (base, candidate) in base.iter().zip(candidate) {
+            let executions = self.executions.entry(candidate.op.clone()).or_default();
+            for (sum, side) in executions.iter_mut().zip([base, candidate]) {
+                sum.failed += side.failed;
+                sum.answered += side.response.len();
+            }
+            // An operation of which nothing was answered stays undecided: it must not be missing.
+            self.times_us.entry(candidate.op.clone()).or_default().entry(MIDDLE.to_owned()).or_default();
             for (metric, quantile, least) in [(MIDDLE, 0.5, 1), (TAIL, 0.95, LEAST_OF_TAIL)] {
                 if base.response.len().min(candidate.response.len()) >= least {
                     let pair = [base, candidate].map(|side| micros(&side.response, quantile));
@@ -77,7 +112,8 @@ impl Windows {
     pub(super) fn changes(&self, comparisons: usize, why: &impl Fn(&str) -> Vec<String>) -> Vec<Change> {
         let design = Design::of(comparisons);
         let look = design.looks.iter().rposition(|pairs| *pairs <= self.pairs()).unwrap_or(0);
-        let mut found = Vec::new();
+        let mut found: Vec<Change> =
+            self.executions.iter().filter_map(|(op, sides)| self.failures(op, *sides)).collect();
         for (op, metrics) in &self.times_us {
             for (metric, pairs) in metrics {
                 let judged = design.judge(&log_ratios(pairs), look);
@@ -86,6 +122,26 @@ impl Windows {
             }
         }
         found
+    }
+
+    /// More failures than the baseline has: how fast the rest was answered does not matter then.
+    fn failures(&self, op: &str, sides: [Executions; 2]) -> Option<Change> {
+        let [base, candidate] = sides.map(Executions::failed_share);
+        (candidate > base + MORE_FAILED).then(|| Change {
+            scenario: self.scenario.clone(),
+            op: op.to_owned(),
+            metric: "failed".to_owned(),
+            mode: None,
+            base: format!("{:.2}%", 100.0 * base),
+            candidate: format!("{:.2}%", 100.0 * candidate),
+            change_percent: None,
+            low: None,
+            high: None,
+            detectable_percent: None,
+            pairs: None,
+            verdict: Verdict::Fail,
+            why: Vec::new(),
+        })
     }
 
     fn change(
@@ -181,7 +237,7 @@ pub(super) async fn take(
 
 /// Whether a window measured the server and not the driver. One in which an operation was never due is sound.
 fn is_sound(measured: &Measured) -> bool {
-    !measured.bench.scenarios.iter().any(load::ScenarioRun::is_of_driver)
+    !measured.bench.scenarios.iter().any(|run| run.driver_limited)
 }
 
 #[cfg(test)]
@@ -192,7 +248,38 @@ mod tests {
         let pairs =
             (0..16).map(|i| [1_000.0 + f64::from(i % 3), slower * (1_000.0 + f64::from(i % 5))]).collect();
         let metrics = [(MIDDLE.to_owned(), pairs)].into();
-        Windows { scenario: "s".to_owned(), disturbed: 0, times_us: [("op".to_owned(), metrics)].into() }
+        let times_us = [("op".to_owned(), metrics)].into();
+        Windows { scenario: "s".to_owned(), times_us, ..Windows::default() }
+    }
+
+    fn side(answered: u64, failed: u64) -> Histograms {
+        let mut response = Histogram::new(3).unwrap();
+        response.record_n(1_000_000, answered).unwrap();
+        let (scenario, op, service) = ("s".to_owned(), "op".to_owned(), response.clone());
+        Histograms { scenario, op, duration: WARMUP, failed, response, service }
+    }
+
+    /// The verdict of 8 pairs of windows whose sides answered and failed so often.
+    fn verdicts(base: (u64, u64), candidate: (u64, u64)) -> Vec<(String, Verdict)> {
+        let mut windows = Windows::default();
+        for _ in 0..8 {
+            windows.add(&[side(base.0, base.1)], &[side(candidate.0, candidate.1)]);
+        }
+        let changes = windows.changes(2, &|_| Vec::new());
+        changes.into_iter().map(|change| (change.metric, change.verdict)).collect()
+    }
+
+    #[test]
+    fn an_operation_without_answers_does_not_pass_and_one_that_fails_more_fails() {
+        let of = |metric: &str, verdict| (metric.to_owned(), verdict);
+        assert_eq!(verdicts((100, 0), (100, 0)), [of(MIDDLE, Verdict::Pass)]);
+        assert_eq!(verdicts((100, 0), (0, 0)), [of(MIDDLE, Verdict::Inconclusive)]);
+        assert_eq!(
+            verdicts((100, 0), (0, 100)),
+            [of("failed", Verdict::Fail), of(MIDDLE, Verdict::Inconclusive)]
+        );
+        assert_eq!(verdicts((90, 10), (90, 10)), [of(MIDDLE, Verdict::Pass)]);
+        assert_eq!(verdicts((100, 0), (99, 1))[0], of("failed", Verdict::Fail));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::recorder::{OpRecord, Recorder, SliceRecord, micros_at};
 use super::run::Options;
 use super::schedule::Course;
 use super::server::ServerWork;
-use super::{DRIVER_WAS, OpRun, ScenarioRun, Slice};
+use super::{OpRun, ScenarioRun, Slice};
 use crate::datagen::Shard;
 use crate::scenario::{Arrival, Load, Objective, Quantile, Scenario};
 use crate::verdict::Verdict;
@@ -47,7 +47,9 @@ pub(super) fn judge(
     let lasted = lasted(&course, recorder);
     let ops = scenario.ops.iter().zip(&recorder.ops).filter(|(op, _)| op.weight > 0);
     let ops: Vec<OpRun> = ops.map(|(op, record)| op_run(&op.name, record, lasted)).collect();
-    let invalid_because = doubts(scenario, load, recorder, &ops);
+    let of_driver = limits_of_driver(scenario, load, recorder);
+    let driver_limited = !of_driver.is_empty();
+    let invalid_because: Vec<String> = of_driver.into_iter().chain(never_due(&ops)).collect();
     let share = share_of(options.driver);
     let asked_per_s = match load.arrival {
         Arrival::Open { .. } => Some(share * course.asked() / course.measured().as_secs_f64()),
@@ -74,6 +76,7 @@ pub(super) fn judge(
         name: scenario.name.clone(),
         verdict,
         valid: invalid_because.is_empty(),
+        driver_limited,
         invalid_because,
         loop_kind: loop_kind.to_owned(),
         seed: options.seed,
@@ -159,8 +162,8 @@ fn per_op(busy: Duration, executions: u64) -> f64 {
     1e6 * busy.as_secs_f64() / executions as f64
 }
 
-/// Why the measurement says nothing about the server.
-fn doubts(scenario: &Scenario, load: &Load, recorder: &Recorder, ops: &[OpRun]) -> Vec<String> {
+/// Why the measurement says more about the driver than about the server.
+fn limits_of_driver(scenario: &Scenario, load: &Load, recorder: &Recorder) -> Vec<String> {
     let limits = scenario.slo.iter().filter_map(|objective| match objective {
         Objective::Latency { limit, .. } => Some(*limit),
         Objective::Errors { .. } | Objective::Achieved { .. } => None,
@@ -172,10 +175,13 @@ fn doubts(scenario: &Scenario, load: &Load, recorder: &Recorder, ops: &[OpRun]) 
         doubts.extend(lateness(&recorder.lag, allowed));
     }
     doubts.extend(exhaustion(recorder));
-    for op in ops.iter().filter(|op| op.count == 0 && op.dropped == 0) {
-        doubts.push(format!("{} was never due: measure for longer", op.op));
-    }
     doubts
+}
+
+/// Operations of which nothing was measured.
+fn never_due(ops: &[OpRun]) -> impl Iterator<Item = String> {
+    let none = ops.iter().filter(|op| op.count == 0 && op.dropped == 0);
+    none.map(|op| format!("{} was never due: measure for longer", op.op))
 }
 
 /// A thread that hardly ever waits measures itself.
@@ -184,7 +190,7 @@ fn exhaustion(recorder: &Recorder) -> Option<String> {
     (most > BUSY_MOST).then(|| {
         let (found, most) = (100.0 * most, 100.0 * BUSY_MOST);
         format!(
-            "{DRIVER_WAS} busy itself: one of its threads for {found:.0}% of the time, over {most:.0}%; use more drivers"
+            "the driver was busy itself: one of its threads for {found:.0}% of the time, over {most:.0}%; use more drivers"
         )
     })
 }
@@ -194,7 +200,7 @@ fn lateness(lag: &Histogram<u64>, allowed: Duration) -> Option<String> {
     let late = lag.len().saturating_sub(on_time);
     (late > LATE_LEAST && 100 * late > lag.len()).then(|| {
         format!(
-            "{DRIVER_WAS} late itself: {late} of {} executions by more than {}; give it a processor of its own",
+            "the driver was late itself: {late} of {} executions by more than {}; give it a processor of its own",
             lag.len(),
             ms(allowed)
         )

@@ -21,7 +21,7 @@ const MOST_RUNS: usize = 40;
 pub struct Knee {
     /// The scenario's name.
     pub scenario: String,
-    /// The highest rate that met the objectives, each time it was tried; `None` where none did or the driver was the limit.
+    /// The highest rate that met the objectives, each time it was tried; `None` where none did or nothing was measured.
     pub rate_per_s: Option<f64>,
     /// The lowest rate that did not.
     pub missed_per_s: Option<f64>,
@@ -138,7 +138,7 @@ pub async fn find_max(
         let (verdict, why) = (one.verdict, one.why.join("; "));
         tried.push(one);
         if verdict == Verdict::Inconclusive {
-            break (None, Some(format!("the driver is the limit at {rate:.0}/s: {why}")));
+            break (None, Some(format!("no measurement at {rate:.0}/s: {why}")));
         }
         search.learn(rate, verdict == Verdict::Pass);
     };

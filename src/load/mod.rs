@@ -47,6 +47,9 @@ pub struct ScenarioRun {
     pub verdict: Verdict,
     /// Whether the measurement counts: false when the driver, not the server, was the limit.
     pub valid: bool,
+    /// Whether the driver, not the server, was the limit.
+    #[serde(default)]
+    pub driver_limited: bool,
     /// Why it does not count.
     pub invalid_because: Vec<String>,
     /// `open` (arrivals on a schedule) or `closed` (clients that wait for their answers).
@@ -82,17 +85,6 @@ pub struct ScenarioRun {
     pub ops: Vec<OpRun>,
     /// What happened second by second.
     pub slices: Vec<Slice>,
-}
-
-/// How the reasons begin that a measurement does not count because of the driver.
-const DRIVER_WAS: &str = "the driver was";
-
-impl ScenarioRun {
-    /// Whether the driver, not the server, was the limit.
-    #[must_use]
-    pub fn is_of_driver(&self) -> bool {
-        self.invalid_because.iter().any(|why| why.starts_with(DRIVER_WAS))
-    }
 }
 
 /// One operation's measurement.

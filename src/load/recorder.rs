@@ -25,6 +25,8 @@ pub struct Histograms {
     pub op: String,
     /// Length of the measured part.
     pub duration: Duration,
+    /// Executions that failed or were never sent.
+    pub failed: u64,
     /// From the scheduled start to the answer.
     pub response: Histogram<u64>,
     /// From the sending to the answer.

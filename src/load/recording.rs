@@ -92,6 +92,7 @@ impl Recorded {
             duration,
             scenario: self.scenario.name.clone(),
             op: op.name.clone(),
+            failed: record.errors + record.dropped,
             response: record.response.clone(),
             service: record.service.clone(),
         })
@@ -176,6 +177,14 @@ impl Recording {
         Ok(())
     }
 
+    /// When the last arrival of the last scenario could be: no earlier was the run over.
+    #[must_use]
+    pub fn ended_at(&self) -> jiff::Timestamp {
+        let length = |one: &Recorded| Course::of(&one.scenario.load).length();
+        let lasted: Duration = self.recorded.iter().map(length).sum();
+        self.origin.started_at.saturating_add(lasted).unwrap_or(jiff::Timestamp::MAX)
+    }
+
     /// Whether both ran over the same generated data, whatever load tests have written to it since.
     #[must_use]
     pub fn is_of_same_data(&self, other: &Self) -> bool {
@@ -226,6 +235,7 @@ mod tests {
             scenario: "user library".to_owned(),
             op: "list".to_owned(),
             duration: Duration::from_secs(20),
+            failed: 0,
             response: record.response,
             service: record.service,
         };

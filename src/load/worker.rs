@@ -214,7 +214,7 @@ impl Worker {
             if answer.is_lost {
                 drop(line);
                 self.recorder.borrow_mut().lost += 1;
-                let Some(again) = self.reconnect().await else { return Ok(()) };
+                let Some(again) = self.reconnect(start).await else { return Ok(()) };
                 line = again;
                 free = start.elapsed();
             }
@@ -276,8 +276,8 @@ impl Worker {
     }
 
     /// Tries to have the connection again; `None` when the run is stopped, also because no connection was there for too
-    /// long.
-    async fn reconnect(&self) -> Option<Line> {
+    /// long, or when nothing is left to send over it.
+    async fn reconnect(&self, start: Instant) -> Option<Line> {
         let outage = &self.shared.outage;
         outage.lost();
         loop {
@@ -289,6 +289,9 @@ impl Worker {
                 Err(error) if outage.is_over_patience() => {
                     outage.give_up(&error);
                     self.shared.stop.cancel();
+                    return None;
+                }
+                Err(_) if start.elapsed() >= self.shared.course.length() && self.pace.queue() == 0 => {
                     return None;
                 }
                 Err(error) => tracing::debug!("{error}"),

@@ -289,12 +289,17 @@ const NOTED: (&str, &str, u32) =
 
 /// Waits until two connections have executed more than the plans' warm-up does, in which a lost server ends the run.
 async fn until_measured(session: &Session) {
+    until_noted(session, 12).await;
+}
+
+/// Waits until the table `noted` holds more than `rows` rows.
+pub(crate) async fn until_noted(session: &Session, rows: i64) {
     for _ in 0..1_200 {
-        let rows: i64 = session.query_one("SELECT count(*) FROM noted", &[]).await.unwrap().get(0);
-        if rows > 12 {
+        let found: i64 = session.query_one("SELECT count(*) FROM noted", &[]).await.unwrap().get(0);
+        if found > rows {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("the measurement does not begin");
 }

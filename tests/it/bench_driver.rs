@@ -15,6 +15,7 @@ use omtdb::scenario::{self, Names, Protocol, Scenario};
 use omtdb::schema::PLAN;
 use serde_json::Value;
 
+use crate::bench::until_noted;
 use crate::harness::{Server, command, json, omtdb, text};
 
 /// A scenario of `ops`, each in YAML, under `load`.
@@ -51,17 +52,6 @@ async fn backends(session: &Session, name: &str) -> Vec<Pid> {
     rows.iter().map(|row| Pid::from_raw(row.get(0))).collect()
 }
 
-async fn until_measured(session: &Session) {
-    for _ in 0..1_200 {
-        let count: i64 = session.query_one("SELECT count(*) FROM noted", &[]).await.unwrap().get(0);
-        if count > 40 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("the measurement does not begin");
-}
-
 /// 500 a second for three seconds; for one of them the server stands still.
 #[tokio::test]
 async fn a_server_that_stands_still_for_a_second_delays_all_that_was_due_in_it() {
@@ -71,7 +61,7 @@ async fn a_server_that_stands_still_for_a_second_delays_all_that_was_due_in_it()
     let load = "{ arrival: { rate: 500/s, process: uniform }, warmup: 0s, duration: 3s, connections: 4 }";
     let target = server.cluster().target("postgres");
     let stall = async {
-        until_measured(&session).await;
+        until_noted(&session, 40).await;
         let pids = backends(&session, "omtdb/bench test").await;
         assert_eq!(pids.len(), 4);
         pids.iter().for_each(|pid| kill(*pid, Signal::SIGSTOP).unwrap());
@@ -110,7 +100,7 @@ async fn an_outage_shows_second_by_second_and_the_load_goes_on_after_it() {
     let ops = ["note: { sql: INSERT INTO noted VALUES ($1), bind: [n] }"];
     fs::write(&file, yaml(&ops, load) + objective).unwrap();
     let bench = spawned(&file, &kept, &server.url("postgres"));
-    until_measured(&session).await;
+    until_noted(&session, 40).await;
     drop(session);
     server.cluster().stop(false).ok();
     std::thread::sleep(Duration::from_millis(2_500));

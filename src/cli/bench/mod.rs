@@ -12,7 +12,8 @@ use omtdb::scenario::{self, Names, Problem, Rejected, Scenario};
 use omtdb::schema::PLAN;
 use omtdb::units::Rate;
 use omtdb::verdict::Verdict;
-use serde::Serialize;
+use serde::de::{self, IntoDeserializer as _};
+use serde::{Deserialize as _, Serialize};
 
 use super::output::table;
 use super::place::PlaceArgs;
@@ -136,13 +137,8 @@ pub(super) fn positive(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn protocol(text: &str) -> Result<Protocol, String> {
-    match text {
-        "prepared" => Ok(Protocol::Prepared),
-        "unnamed" => Ok(Protocol::Unnamed),
-        "simple" => Ok(Protocol::Simple),
-        _ => Err("it is one of prepared, unnamed, simple".to_owned()),
-    }
+fn protocol(text: &str) -> Result<Protocol, de::value::Error> {
+    Protocol::deserialize(text.into_deserializer())
 }
 
 pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
