@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::statement::Form;
 use super::worker::{Sent, Shared};
 use crate::pg::error::Doing as _;
-use crate::pg::{PgError, Session};
+use crate::pg::{PgError, Session, Wire};
 use crate::scenario::draw::Value;
 use crate::scenario::{PlanCache, Protocol, Retry};
 
@@ -23,6 +23,8 @@ const CANCEL_PATIENCE: (u32, Duration) = (5, Duration::from_secs(1));
 /// A session, and each operation of the mix as it is sent over it.
 pub(super) struct Line {
     session: Session,
+    /// Moved by whoever waits for an answer, so that an answer wakes one task.
+    wire: Wire,
     ops: Vec<Vec<Form>>,
     /// Room for the values of one statement.
     values: Vec<Value>,
@@ -68,11 +70,11 @@ impl Line {
     /// Connects, prepares every statement of the mix and has PostgreSQL choose its plans; `None` when the run is stopped
     /// meanwhile.
     pub(super) async fn open(shared: &Shared, stop: &CancellationToken) -> Result<Option<Self>, PgError> {
-        let session = tokio::select! {
-            session = Session::connect(&shared.target, &shared.purpose) => session?,
+        let (session, wire) = tokio::select! {
+            connected = Session::connect_by_wire(&shared.target, &shared.purpose) => connected?,
             () = stop.cancelled() => return Ok(None),
         };
-        let mut line = Self { session, ops: Vec::new(), values: Vec::new() };
+        let mut line = Self { session, wire, ops: Vec::new(), values: Vec::new() };
         let prepared = line.prepare(shared, stop).await;
         if stop.is_cancelled() {
             line.close().await;
@@ -84,12 +86,13 @@ impl Line {
 
     pub(super) async fn close(self) {
         self.session.close().await;
+        self.wire.end().await;
     }
 
     async fn prepare(&mut self, shared: &Shared, stop: &CancellationToken) -> Result<(), PgError> {
         if let Some(mode) = plan_cache_mode(shared.plan_cache) {
             let set = self.session.batch_execute(mode);
-            or_cancelled(&self.session, stop, set).await.doing(|| "set plan_cache_mode".to_owned())?;
+            or_cancelled(&self.session, &mut self.wire, stop, set).await.doing(|| "set plan_cache_mode".to_owned())?;
         }
         for (index, op) in shared.ops.iter().enumerate() {
             let forms = if op.is_sent { self.forms(op, shared.protocol, stop).await? } else { Vec::new() };
@@ -102,7 +105,7 @@ impl Line {
     }
 
     async fn forms(
-        &self,
+        &mut self,
         op: &Sent,
         protocol: Protocol,
         stop: &CancellationToken,
@@ -111,7 +114,8 @@ impl Line {
         for text in &op.statements {
             forms.push(match protocol {
                 Protocol::Prepared => {
-                    let prepared = or_cancelled(&self.session, stop, self.session.prepare(&text.sql)).await;
+                    let prepare = self.session.prepare(&text.sql);
+                    let prepared = or_cancelled(&self.session, &mut self.wire, stop, prepare).await;
                     Form::Prepared(prepared.doing(|| format!("prepare {}", op.name))?)
                 }
                 Protocol::Unnamed => Form::Unnamed,
@@ -143,7 +147,7 @@ impl Line {
         i: u64,
         stop: &CancellationToken,
     ) -> anyhow::Result<Outcome> {
-        let Self { session, ops, values } = self;
+        let Self { session, wire, ops, values } = self;
         let forms = ops.get(index).context("an operation outside the mix was drawn")?;
         let work = async {
             if op.transaction {
@@ -157,7 +161,7 @@ impl Line {
             }
             Ok(())
         };
-        let outcome = match or_cancelled(session, stop, work).await {
+        let outcome = match or_cancelled(session, wire, stop, work).await {
             Ok(()) => Outcome::Done,
             Err(Unanswered::Failed(error)) if is_lost(session, &error) => Outcome::Lost(error.into()),
             Err(Unanswered::Failed(error)) => Outcome::Refused(error),
@@ -165,7 +169,7 @@ impl Line {
         };
         if let (Outcome::Refused(_), true) = (&outcome, op.transaction) {
             let undo = session.batch_execute("ROLLBACK");
-            if let Err(error) = or_cancelled(session, stop, undo).await {
+            if let Err(error) = or_cancelled(session, wire, stop, undo).await {
                 return Ok(Outcome::Lost(error.into()));
             }
         }
@@ -202,9 +206,11 @@ impl From<Unanswered> for PgError {
 /// Awaits `work` on `session`; once the run is stopped, has the server end the statement first.
 async fn or_cancelled<T>(
     session: &Session,
+    wire: &mut Wire,
     stop: &CancellationToken,
     work: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Unanswered> {
+    let work = wire.carry(work);
     pin_mut!(work);
     tokio::select! {
         biased;

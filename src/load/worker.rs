@@ -203,10 +203,13 @@ impl Worker {
         // The end of one execution is when the connection is free for the next: the clock is not asked twice.
         let mut free = start.elapsed();
         loop {
+            if self.stop.is_cancelled() {
+                break;
+            }
             let job = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => None,
                 job = self.pace.next(free) => job,
+                () = self.stop.cancelled() => None,
             };
             let Some(job) = job else { break };
             let answer = self.send(start, &mut line, job, free).await?;

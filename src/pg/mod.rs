@@ -15,6 +15,6 @@ pub mod version;
 pub use cluster::Cluster;
 pub use error::PgError;
 pub use programs::{Programs, ProgramsError};
-pub use session::Session;
+pub use session::{Session, Wire};
 pub use target::Target;
 pub use version::ServerVersion;

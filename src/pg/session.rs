@@ -2,6 +2,7 @@
 
 mod connect;
 mod failure;
+mod wire;
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -10,15 +11,17 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{CancelToken, Client, SimpleQueryMessage};
 
 use self::connect::Encryption;
+pub use self::wire::Wire;
 use super::error::{Doing as _, PgError, Result};
 use super::target::Target;
 use super::version::ServerVersion;
 
-/// One connection, named after what it does, with its driver task. Dropping it ends the conversation; a statement
+/// One connection, named after what it does. Dropping it ends the conversation; a statement
 /// under way on the server goes on unless it is cancelled first ([`Session::cancel`]).
 pub struct Session {
     client: Client,
-    driver: JoinHandle<()>,
+    /// The task that moves its bytes, unless its user does.
+    driver: Option<JoinHandle<()>>,
     cancel: CancelToken,
     encryption: Encryption,
     version: ServerVersion,
@@ -30,8 +33,18 @@ impl Session {
     /// # Errors
     /// When no host answers, the server refuses, or its version is not supported.
     pub async fn connect(target: &Target, purpose: &str) -> Result<Self> {
-        let connect::Opened { client, driver, encryption } = connect::open(target, purpose).await?;
-        let version = version_of(&client).await.doing(|| format!("read the version of {target}"))?;
+        let (session, wire) = Self::connect_by_wire(target, purpose).await?;
+        Ok(Self { driver: Some(wire.spawn()), ..session })
+    }
+
+    /// Connects as [`Session::connect`] does, and leaves it to the caller to have the bytes moved ([`Wire::carry`]).
+    ///
+    /// # Errors
+    /// As with [`Session::connect`].
+    pub async fn connect_by_wire(target: &Target, purpose: &str) -> Result<(Self, Wire)> {
+        let connect::Opened { client, mut wire, encryption } = connect::open(target, purpose).await?;
+        let version = wire.carry(version_of(&client)).await;
+        let version = version.doing(|| format!("read the version of {target}"))?;
         if !version.is_supported() {
             return Err(PgError::broken(
                 format!("connect to {target}"),
@@ -43,7 +56,7 @@ impl Session {
             ));
         }
         let cancel = client.cancel_token();
-        Ok(Self { client, driver, cancel, encryption, version })
+        Ok((Self { client, driver: None, cancel, encryption, version }, wire))
     }
 
     /// What a session for `purpose` is called in `pg_stat_activity`.
@@ -83,7 +96,9 @@ impl Session {
     pub async fn close(self) {
         drop(self.client);
         // The driver ends by itself once the client is gone; it has nothing left to say.
-        drop(self.driver.await);
+        if let Some(driver) = self.driver {
+            drop(driver.await);
+        }
     }
 }
 

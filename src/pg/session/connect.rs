@@ -2,20 +2,20 @@
 
 use std::net::IpAddr;
 
-use tokio::task::JoinHandle;
 use tokio_postgres::config::{self, Config};
 use tokio_postgres::{CancelToken, Client, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::failure::Failure;
+use super::wire::Wire;
 use crate::pg::error::{Doing as _, PgError};
 use crate::pg::target::{ChannelBinding, Endpoint, SessionAttrs, SslMode, Target};
 use crate::pg::tls;
 
-/// A connection with its driver task.
+/// A connection in its two halves.
 pub(super) struct Opened {
     pub(super) client: Client,
-    pub(super) driver: JoinHandle<()>,
+    pub(super) wire: Wire,
     pub(super) encryption: Encryption,
 }
 
@@ -64,8 +64,13 @@ pub(super) async fn open(target: &Target, purpose: &str) -> Result<Opened, PgErr
         for endpoint in &target.hosts {
             for address in addresses(endpoint, &mut failures).await {
                 match reach(target, endpoint, address, purpose).await {
-                    Ok(opened) if suits(&opened.client, wanted).await.doing(question)? => return Ok(opened),
-                    Ok(_) => failures.push(Failure::unsuitable(endpoint, wanted)),
+                    Ok(mut opened) => {
+                        let suits = opened.wire.carry(suits(&opened.client, wanted)).await.doing(question)?;
+                        if suits {
+                            return Ok(opened);
+                        }
+                        failures.push(Failure::unsuitable(endpoint, wanted));
+                    }
                     Err(failure) if failure.asks_next_host() => failures.push(failure),
                     Err(failure) => return Err(failure.into_error(target)),
                 }
@@ -151,20 +156,17 @@ async fn connect(
     config: &Config,
     attempt: Attempt,
 ) -> Result<Opened, Failure> {
-    // The driver's failure reaches whoever waits for an answer; it needs no second report here.
     let failed = |error| Failure::of(target, endpoint, error);
     if attempt == Attempt::Plain {
         let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
-        let driver = tokio::spawn(async move { drop(connection.await) });
-        return Ok(Opened { client, driver, encryption: Encryption::Plain });
+        return Ok(Opened { client, wire: Wire::new(connection), encryption: Encryption::Plain });
     }
     if let (SslMode::VerifyFull, Endpoint::Tcp { name: None, .. }) = (target.tls.mode, endpoint) {
         return Err(Failure::tls(endpoint, "sslmode=verify-full needs a host's name beside its hostaddr"));
     }
     let tls = tls::connector(&target.tls).map_err(|why| Failure::tls(endpoint, why))?;
     let (client, connection) = config.connect(tls.clone()).await.map_err(failed)?;
-    let driver = tokio::spawn(async move { drop(connection.await) });
-    Ok(Opened { client, driver, encryption: Encryption::Tls(tls) })
+    Ok(Opened { client, wire: Wire::new(connection), encryption: Encryption::Tls(tls) })
 }
 
 /// `NAMEDATALEN` less one: longer names are cut by the server.
