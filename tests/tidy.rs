@@ -94,7 +94,7 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// Imports within one layer: who may know whom, and why.
-const SIDEWAYS: [(&str, &str); 8] = [
+const SIDEWAYS: [(&str, &str); 9] = [
     // Bounds and names of leaves are part of the plan's schema.
     ("schema", "partition"),
     // Values to bind are those that the generator wrote.
@@ -103,6 +103,8 @@ const SIDEWAYS: [(&str, &str); 8] = [
     ("load", "scenario"),
     ("explain", "scenario"),
     ("load", "datagen"),
+    // The plans that a load executes are known by their shapes.
+    ("load", "explain"),
     ("explain", "datagen"),
     // A restore begins with a backup.
     ("drill", "backup"),

@@ -128,7 +128,7 @@ impl Args {
             spec,
             migrations: self.source.read()?,
             scenarios: scenario::load(&self.scenarios, &Names::from(&*PLAN))?,
-            load: self.load(spec.seed),
+            load: load::Options { plans: self.place.scratch.is_some(), ..self.load(spec.seed) },
             site: Site { home: home()?, programs: self.place.programs.find()? },
             sabotage: self.sabotage.map(Alteration::from),
         })

@@ -28,30 +28,34 @@ pub(crate) fn listener(out: &Output) -> impl Fn(Event) + Send + Sync + 'static {
 #[derive(Default)]
 struct Bars {
     all: MultiProgress,
-    bars: HashMap<String, ProgressBar>,
+    /// Each with its template.
+    bars: HashMap<String, (ProgressBar, String)>,
 }
 
 impl Bars {
     fn draw(&mut self, event: Event) {
         match event {
             Event::Began { task, total, unit } => {
-                let bar = self.all.add(bar(total, unit)).with_message(task.to_string());
+                let (bar, template) = bar(total, unit);
+                let bar = self.all.add(bar).with_prefix(task.to_string());
                 // Short works come and go without a flicker.
                 bar.enable_steady_tick(Duration::from_millis(200));
-                self.bars.insert(task.to_string(), bar);
+                self.bars.insert(task.to_string(), (bar, template));
             }
             Event::Advanced { task, by } => {
-                if let Some(bar) = self.bars.get(&*task) {
+                if let Some((bar, _)) = self.bars.get(&*task) {
                     bar.inc(by);
                 }
             }
             Event::Said { task, text } => {
-                if let Some(bar) = self.bars.get(&*task) {
-                    bar.set_message(format!("{task}: {text}"));
+                if let Some((bar, template)) = self.bars.get(&*task) {
+                    // Below the bar, where it may have many lines.
+                    set_style(bar, &format!("{template}\n{{msg}}"));
+                    bar.set_message(text);
                 }
             }
             Event::Ended { task } => {
-                if let Some(bar) = self.bars.remove(&*task) {
+                if let Some((bar, _)) = self.bars.remove(&*task) {
                     bar.finish_and_clear();
                 }
             }
@@ -61,7 +65,8 @@ impl Bars {
     }
 }
 
-fn bar(total: Option<u64>, unit: &str) -> ProgressBar {
+/// A bar and its template.
+fn bar(total: Option<u64>, unit: &str) -> (ProgressBar, String) {
     let (bar, rest) = match total {
         Some(total) => (
             ProgressBar::new(total),
@@ -69,9 +74,14 @@ fn bar(total: Option<u64>, unit: &str) -> ProgressBar {
         ),
         None => (ProgressBar::new_spinner(), format!("{{human_pos}} {unit} {{elapsed}}")),
     };
-    let style = ProgressStyle::with_template(&format!("{{msg:28}} {rest}"));
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
+    let template = format!("{{prefix:28}} {rest}");
+    set_style(&bar, &template);
+    (bar, template)
+}
+
+fn set_style(bar: &ProgressBar, template: &str) {
+    // A template that is not understood leaves the bar as it was.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
     }
 }

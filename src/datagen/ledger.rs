@@ -150,13 +150,13 @@ pub(super) async fn complete(session: &Session) -> Result<()> {
 
 /// Whether there is a ledger.
 pub(super) async fn exists(session: &Session) -> Result<bool> {
-    let row = session
-        .query_one("SELECT pg_catalog.to_regclass('omtdb.load_window') IS NOT NULL AS there", &[])
-        .await;
-    Ok(row.doing(|| "look for the ledger".to_owned())?.try_get("there")?)
+    let look = "SELECT pg_catalog.to_regclass('omtdb.load_window') IS NOT NULL AS there";
+    let rows = session.query_typed(look, &[]).await.doing(|| "look for the ledger".to_owned())?;
+    Ok(rows.first().map(|row| row.try_get("there")).transpose()?.unwrap_or(false))
 }
 
-/// The data set that `session`'s database was last filled with; `None` where the generator never ran.
+/// The data set that `session`'s database was last filled with; `None` where the generator never ran. Asked without a named
+/// statement, for load tests go through poolers, which may give each message another server.
 ///
 /// # Errors
 /// When the ledger cannot be read.
@@ -165,7 +165,8 @@ pub async fn data_set(session: &Session) -> Result<Option<DataSet>> {
         return Ok(None);
     }
     let doing = || "read the ledger".to_owned();
-    let Some(row) = session.query_opt(DATA_SET, &[]).await.doing(doing)? else { return Ok(None) };
+    let rows = session.query_typed(DATA_SET, &[]).await.doing(doing)?;
+    let Some(row) = rows.first() else { return Ok(None) };
     let count = |column| row.try_get::<_, i64>(column).map(i64::cast_unsigned);
     let (seed, layout): (String, String) = (row.try_get("seed")?, row.try_get("layout")?);
     let shape: serde_json::Value = row.try_get("shape")?;
@@ -187,7 +188,10 @@ pub async fn data_set(session: &Session) -> Result<Option<DataSet>> {
 /// # Errors
 /// When the ledger cannot be written.
 pub async fn note_writes(session: &Session) -> Result<()> {
-    session.execute(WRITTEN_TO, &[]).await.doing(|| "note in the ledger that the load writes".to_owned())?;
+    session
+        .execute_typed(WRITTEN_TO, &[])
+        .await
+        .doing(|| "note in the ledger that the load writes".to_owned())?;
     Ok(())
 }
 

@@ -73,7 +73,8 @@ fn kernel(osrelease: &str) -> String {
 pub async fn server(session: &Session, target: &Target) -> Result<Server> {
     let doing = || format!("read the settings of {target}");
     let mut settings = BTreeMap::new();
-    for row in session.query(include_str!("settings.sql"), &[]).await.doing(doing)? {
+    // Without a named statement: a pooler may be in between.
+    for row in session.query_typed(include_str!("settings.sql"), &[]).await.doing(doing)? {
         let name: String = row.try_get("name").doing(doing)?;
         if !may_hold_a_secret(&name) {
             settings.insert(name, row.try_get("value").doing(doing)?);

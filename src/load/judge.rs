@@ -5,11 +5,13 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::recorder::{OpRecord, Recorder, SliceRecord, micros_at};
+use super::drift::PlanSeen;
+use super::recorder::{OpRecord, Recorder, micros_at};
 use super::run::Options;
 use super::schedule::Course;
 use super::server::ServerWork;
-use super::{OpRun, ScenarioRun, Slice};
+use super::slices::slices;
+use super::{OpRun, ScenarioRun};
 use crate::datagen::Shard;
 use crate::scenario::{Arrival, Load, Objective, Quantile, Scenario};
 use crate::verdict::Verdict;
@@ -22,6 +24,9 @@ pub(super) struct Evidence {
     pub(super) gone: Option<String>,
     /// What the server did, where it could be asked.
     pub(super) server: Option<ServerWork>,
+    /// Which plans were executed, where that was looked at.
+    #[serde(default)]
+    pub(super) plans: Vec<PlanSeen>,
 }
 
 /// The driver's own lateness may be this share of the tightest bound on a response time.
@@ -90,6 +95,7 @@ pub(super) fn judge(
         lost_connections: recorder.lost,
         retries: recorder.retries,
         server: evidence.server.clone(),
+        plans: evidence.plans.clone(),
         ops,
         slices: slices(&course, share, recorder),
     };
@@ -113,32 +119,6 @@ fn op_run(name: &str, record: &OpRecord, lasted: Duration) -> OpRun {
         max_us: at(1.0),
         service_p99_us: micros_at(&record.service, 0.99),
         achieved_per_s,
-    }
-}
-
-/// Every second of the stages, also one without answers, and those it took to answer what was left.
-fn slices(course: &Course, share: f64, recorder: &Recorder) -> Vec<Slice> {
-    let stages = course.length().saturating_sub(course.warmup());
-    let seconds = stages.as_secs() + u64::from(stages.subsec_nanos() > 0);
-    let slice = |at_s: u64| {
-        let asked = course.asked_in(at_s).map(|asked| share * asked);
-        let record = usize::try_from(at_s).ok().and_then(|second| recorder.slices.get(second));
-        slice_of(at_s, asked, record)
-    };
-    (0..seconds.max(recorder.slices.len() as u64)).map(slice).collect()
-}
-
-fn slice_of(at_s: u64, asked: Option<f64>, slice: Option<&SliceRecord>) -> Slice {
-    let Some(slice) = slice else {
-        return Slice { at_s, asked, count: 0, errors: 0, p50_us: 0, p99_us: 0 };
-    };
-    Slice {
-        at_s,
-        asked,
-        count: slice.response.len() + slice.errors,
-        errors: slice.errors,
-        p50_us: micros_at(&slice.response, 0.5),
-        p99_us: micros_at(&slice.response, 0.99),
     }
 }
 
@@ -326,7 +306,7 @@ pub(super) mod tests {
             let done = Duration::from_millis(10 * i);
             recorder.succeeded(0, Times { response: time, service: time, done }).unwrap();
         }
-        Evidence { recorder, gone: None, server: None }
+        Evidence { recorder, gone: None, server: None, plans: Vec::new() }
     }
 
     fn verdict(evidence: &Evidence) -> (Verdict, Vec<String>) {
@@ -374,7 +354,8 @@ pub(super) mod tests {
 
     #[test]
     fn an_operation_that_was_never_due_decides_nothing() {
-        let none = Evidence { recorder: Recorder::new(1).unwrap(), gone: None, server: None };
+        let none =
+            Evidence { recorder: Recorder::new(1).unwrap(), gone: None, server: None, plans: Vec::new() };
         assert_eq!(verdict(&none).0, Verdict::Inconclusive);
     }
 

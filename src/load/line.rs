@@ -7,6 +7,7 @@ use futures_util::pin_mut;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
+use super::drift::Teller;
 use super::statement::Form;
 use super::worker::{Sent, Shared};
 use crate::pg::error::Doing as _;
@@ -69,7 +70,11 @@ impl Outcome {
 impl Line {
     /// Connects, prepares every statement of the mix and has PostgreSQL choose its plans; `None` when the run is stopped
     /// meanwhile.
-    pub(super) async fn open(shared: &Shared, stop: &CancellationToken) -> Result<Option<Self>, PgError> {
+    pub(super) async fn open(
+        shared: &Shared,
+        teller: Option<&Teller>,
+        stop: &CancellationToken,
+    ) -> Result<Option<Self>, PgError> {
         let (session, wire) = tokio::select! {
             connected = Session::connect_by_wire(&shared.target, &shared.purpose) => connected?,
             () = stop.cancelled() => return Ok(None),
@@ -81,7 +86,18 @@ impl Line {
             return Ok(None);
         }
         prepared?;
+        if let Some(teller) = teller {
+            line.tell(teller, stop).await?;
+        }
         Ok(Some(line))
+    }
+
+    /// Has the plans of some executions told from now on.
+    async fn tell(&mut self, teller: &Teller, stop: &CancellationToken) -> Result<(), PgError> {
+        let set = self.session.batch_execute(&teller.settings);
+        let set = or_cancelled(&self.session, &mut self.wire, stop, set).await;
+        self.wire.tell(teller.notices.clone());
+        set.doing(|| "load auto_explain".to_owned())
     }
 
     pub(super) async fn close(self) {
@@ -92,7 +108,9 @@ impl Line {
     async fn prepare(&mut self, shared: &Shared, stop: &CancellationToken) -> Result<(), PgError> {
         if let Some(mode) = plan_cache_mode(shared.plan_cache) {
             let set = self.session.batch_execute(mode);
-            or_cancelled(&self.session, &mut self.wire, stop, set).await.doing(|| "set plan_cache_mode".to_owned())?;
+            or_cancelled(&self.session, &mut self.wire, stop, set)
+                .await
+                .doing(|| "set plan_cache_mode".to_owned())?;
         }
         for (index, op) in shared.ops.iter().enumerate() {
             let forms = if op.is_sent { self.forms(op, shared.protocol, stop).await? } else { Vec::new() };

@@ -2,18 +2,21 @@
 
 mod alarm;
 mod data;
+mod drift;
 mod encoded;
 mod judge;
 mod knee;
 mod line;
 mod outage;
 mod pace;
+mod prepare;
 mod pulse;
 mod recorder;
 mod recording;
 mod run;
 mod schedule;
 mod server;
+mod slices;
 mod statement;
 mod worker;
 
@@ -23,6 +26,7 @@ use crate::scenario::Protocol;
 use crate::verdict::Verdict;
 
 pub use data::model_for;
+pub use drift::PlanSeen;
 pub use knee::{Knee, Tried, find_max};
 pub use recorder::Histograms;
 pub use recording::{Origin, RECORDING_VERSION, Recorded, Recording, hlog};
@@ -81,10 +85,21 @@ pub struct ScenarioRun {
     /// What the server did meanwhile, where it could be asked.
     #[serde(default)]
     pub server: Option<ServerWork>,
+    /// Which plans were executed, warm-up included, where that was looked at; different values may have different ones.
+    #[serde(default)]
+    pub plans: Vec<PlanSeen>,
     /// One entry an operation, by name.
     pub ops: Vec<OpRun>,
     /// What happened second by second.
     pub slices: Vec<Slice>,
+}
+
+impl ScenarioRun {
+    /// The plans that came or went in mid-run.
+    #[must_use]
+    pub fn changed_plans(&self) -> Vec<&PlanSeen> {
+        drift::changed(&self.plans)
+    }
 }
 
 /// One operation's measurement.

@@ -136,7 +136,7 @@ impl Recorder {
         self.last = self.last.max(done);
         let second = usize::try_from(done.as_secs())?;
         while self.slices.len() <= second {
-            self.slices.push(SliceRecord { response: histogram(SLICE_DIGITS)?, errors: 0 });
+            self.slices.push(SliceRecord { response: slice_histogram()?, errors: 0 });
         }
         Ok(&mut self.slices[second])
     }
@@ -192,6 +192,11 @@ impl OpRecord {
     }
 }
 
+/// A histogram of one second.
+pub(super) fn slice_histogram() -> anyhow::Result<Histogram<u64>> {
+    histogram(SLICE_DIGITS)
+}
+
 fn histogram(digits: u8) -> anyhow::Result<Histogram<u64>> {
     let mut histogram = Histogram::new_with_bounds(SHORTEST_NS, FIRST_LONGEST_NS, digits)?;
     // Memory follows the longest time seen; hardly any histogram sees an hour.
@@ -199,7 +204,8 @@ fn histogram(digits: u8) -> anyhow::Result<Histogram<u64>> {
     Ok(histogram)
 }
 
-fn nanos(time: Duration) -> u64 {
+/// `time` as it is recorded.
+pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(LONGEST_NS).clamp(1, LONGEST_NS)
 }
 

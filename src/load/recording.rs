@@ -8,6 +8,7 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use serde::{Deserialize, Serialize};
 
+use super::drift;
 use super::judge::{Evidence, judge};
 use super::run::Options;
 use super::schedule::Course;
@@ -171,6 +172,7 @@ impl Recording {
             let same = ours.scenario == theirs.scenario;
             ensure!(same, "driver {number} sent something else in {}", ours.scenario.name);
             ours.evidence.recorder.merge(theirs.evidence.recorder)?;
+            drift::add(&mut ours.evidence.plans, theirs.evidence.plans);
             ours.evidence.gone = ours.evidence.gone.take().or(theirs.evidence.gone);
         }
         self.origin.started_at = self.origin.started_at.min(part.origin.started_at);

@@ -7,25 +7,22 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use super::Bench;
+use super::drift::{Drift, Teller};
 use super::judge::Evidence;
-use super::outage::Outage;
-use super::pace::{Demand, Lane};
+use super::pace::Lane;
+use super::prepare;
 use super::pulse::{Heart, Pulse, Pulses};
 use super::recorder::{Histograms, Recorder};
 use super::recording::Recorded;
-use super::schedule::{Course, Mix};
-use super::server::{ServerWork, Watch};
-use super::statement::Text;
-use super::worker::{self, Orders, Sent, Shared};
+use super::schedule::Course;
+use super::server::{Latest, ServerWork, Watch};
+use super::worker::{self, Orders, Shared};
 use crate::datagen::{Model, Shard};
-use crate::pg::error::Doing as _;
-use crate::pg::{PgError, Session, Target};
+use crate::pg::{Session, Target};
 use crate::run::Run;
-use crate::scenario::draw::Drawing;
 use crate::scenario::{Arrival, Load, Protocol, Scenario};
 use crate::units::Rate;
 use crate::verdict::{Interrupted, UsageError};
@@ -52,6 +49,8 @@ pub struct Options {
     pub rate: Option<Rate>,
     /// Protocol instead of each scenario's own.
     pub protocol: Option<Protocol>,
+    /// Whether to look at the plans that are executed, which costs the server a little; for a server of ours.
+    pub plans: bool,
     /// Which of several drivers this is: each sends its share of one schedule.
     pub driver: Shard,
     /// When the first scenario starts, warm-up first; as soon as everything is ready where it is not said.
@@ -61,7 +60,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (warmup, duration, rate, protocol) = (None, None, None, None);
-        Self { seed: 0, warmup, duration, rate, protocol, driver: Shard::WHOLE, start_at: None }
+        let (plans, driver, start_at) = (false, Shard::WHOLE, None);
+        Self { seed: 0, warmup, duration, rate, protocol, plans, driver, start_at }
     }
 }
 
@@ -162,14 +162,18 @@ async fn measure(
     options: &Options,
     model: &Arc<Model>,
 ) -> anyhow::Result<Evidence> {
-    let shared = Arc::new(shared(target, scenario, load, options, model).await?);
+    let shared = Arc::new(prepare::shared(target, scenario, load, options, model).await?);
     // Workers block threads of their own: if this future is dropped, they are told.
     let _stop_workers = shared.stop.clone().drop_guard();
-    let (start, started) = watch::channel(None);
+    let (begin, start) = watch::channel(None);
     let (ready, mut readiness) = mpsc::unbounded_channel();
     let (pulses, mut beats) = mpsc::unbounded_channel();
-    let mut workers = workers(&shared, load.connections, options.driver, &(ready, started, pulses));
-    let heart = Heart::new(u32::try_from(workers.len())?);
+    let (drift, teller) = drift(run, target, scenario, load, options).await.unzip();
+    // Given away: that all of them have ended is seen from their ties.
+    let ties = Ties { ready, start, pulses, teller };
+    let mut workers = workers(&shared, load.connections, options.driver, ties);
+    let names = scenario.ops.iter().map(|op| op.name.clone()).collect();
+    let mut heart = Heart::new(names, u32::try_from(workers.len())?);
     let prepared = tokio::select! {
         prepared = together(all_ready(&mut readiness, load.connections), options.start_at) => prepared,
         () = run.interrupt.cancelled() => Err(Interrupted.into()),
@@ -179,8 +183,11 @@ async fn measure(
         join(&mut workers, scenario).await?;
         return Err(error);
     }
-    let watch = watch(run, target, &shared.purpose).await;
-    start.send_replace(Some(Instant::now()));
+    let (watch, waits) = watch(run, target, scenario, &shared.purpose).await.unzip();
+    heart.with_waits(waits);
+    let began = Instant::now();
+    begin.send_replace(Some(began));
+    let drift = drift.map(|drift| tokio::spawn(drift.until_the_end(began + load.warmup)));
     let recorder = until_the_end(run, &shared, &mut workers, scenario, (&mut beats, heart)).await;
     shared.stop.cancel();
     let recorder = recorder?;
@@ -192,18 +199,24 @@ async fn measure(
         }
         None => None,
     };
-    Ok(Evidence { recorder, gone: shared.outage.gone(), server })
+    let plans = match drift {
+        Some(drift) => drift.await.context("look at the plans")?,
+        None => Vec::new(),
+    };
+    Ok(Evidence { recorder, gone: shared.outage.gone(), server, plans })
 }
 
 type Watching = (JoinHandle<Option<ServerWork>>, CancellationToken);
 
 /// Begins to watch what the server does; a run does not fail for a server (or a pooler before it) that does not tell.
-async fn watch(run: &Run, target: &Target, purpose: &str) -> Option<Watching> {
-    match Watch::begin(target).await {
-        Ok(watch) => {
+async fn watch(run: &Run, target: &Target, scenario: &Scenario, purpose: &str) -> Option<(Watching, Latest)> {
+    let ops = scenario.ops.iter().flat_map(|op| std::iter::repeat(op).zip(&op.statements));
+    let statements = ops.map(|(op, statement)| (statement.sql.clone(), op.name.clone())).collect();
+    match Watch::begin(target, statements).await {
+        Ok((watch, latest)) => {
             let enough = CancellationToken::new();
             let watching = watch.until(Session::name(target, purpose), enough.clone());
-            Some((tokio::spawn(watching), enough))
+            Some(((tokio::spawn(watching), enough), latest))
         }
         Err(error) => {
             run.note(format!("what the server does is not told: {error}"));
@@ -212,87 +225,39 @@ async fn watch(run: &Run, target: &Target, purpose: &str) -> Option<Watching> {
     }
 }
 
-async fn shared(
+/// Prepares to look at the plans that are executed, where that is asked for; not where statements hold their values, for
+/// then nobody knows whose plan it is.
+async fn drift(
+    run: &Run,
     target: &Target,
     scenario: &Scenario,
     load: &Load,
     options: &Options,
-    model: &Arc<Model>,
-) -> anyhow::Result<Shared> {
-    let course = Course::of(load);
-    let demand = match load.arrival {
-        Arrival::Open { process, .. } => Demand::Open {
-            arrivals: course.arrivals(scenario, options.seed, process).into(),
-            saturation: load.saturation,
-        },
-        Arrival::Closed { think, .. } => Demand::Closed { end: course.length(), think },
-    };
-    Ok(Shared {
-        target: target.clone(),
-        purpose: format!("bench {}", scenario.name),
-        ops: sent(target, scenario, load.protocol, options.seed, model).await?,
-        mix: Mix::new(scenario, options.seed),
-        course,
-        demand,
-        protocol: load.protocol,
-        plan_cache: load.plan_cache,
-        stop: CancellationToken::new(),
-        outage: Outage::new(load.connections),
-    })
-}
-
-/// The operations as they are sent. Where parameter types go with each statement, the server is asked for them once.
-async fn sent(
-    target: &Target,
-    scenario: &Scenario,
-    protocol: Protocol,
-    seed: u64,
-    model: &Arc<Model>,
-) -> anyhow::Result<Vec<Sent>> {
-    let mut session = match protocol {
-        Protocol::Unnamed => Some(Session::connect(target, "bench").await?),
-        Protocol::Prepared | Protocol::Simple => None,
-    };
-    let mut all = Vec::new();
-    for op in &scenario.ops {
-        let mut statements = Vec::new();
-        for statement in &op.statements {
-            let types = match &mut session {
-                Some(session) if op.weight > 0 => {
-                    types(session, &statement.sql).await.doing(|| format!("prepare {}", op.name))?
-                }
-                _ => Vec::new(),
-            };
-            let drawing = Drawing::new(scenario, op, statement, seed, model);
-            statements.push(Text { sql: statement.sql.clone(), drawing, types });
+) -> Option<(Drift, Teller)> {
+    if !options.plans || load.protocol == Protocol::Simple {
+        return None;
+    }
+    match Drift::begin(target, scenario, load).await {
+        Ok(both) => Some(both),
+        Err(error) => {
+            run.note(format!("plans are not looked at during the load: {error}"));
+            None
         }
-        all.push(Sent {
-            name: op.name.clone(),
-            statements,
-            transaction: op.transaction,
-            retry: op.retry.clone(),
-            is_sent: op.weight > 0,
-        });
     }
-    if let Some(session) = session {
-        session.close().await;
-    }
-    Ok(all)
-}
-
-/// The types of the parameters of `sql`. In a transaction: a pooler then keeps to one server between the two messages.
-async fn types(session: &mut Session, sql: &str) -> Result<Vec<Type>, PgError> {
-    let transaction = session.transaction().await?;
-    let types = transaction.prepare(sql).await?.params().to_vec();
-    transaction.rollback().await?;
-    Ok(types)
 }
 
 type Workers = JoinSet<anyhow::Result<Recorder>>;
-type Ties = (mpsc::UnboundedSender<anyhow::Result<()>>, watch::Receiver<Option<Instant>>, Pulses);
+/// What ties workers to the run.
+#[derive(Clone)]
+struct Ties {
+    ready: mpsc::UnboundedSender<anyhow::Result<()>>,
+    start: watch::Receiver<Option<Instant>>,
+    pulses: Pulses,
+    teller: Option<Teller>,
+}
 
 /// Starts a worker a processor, each with its share of the connections and of the schedule.
-fn workers(shared: &Arc<Shared>, connections: u32, driver: Shard, ties: &Ties) -> Workers {
+fn workers(shared: &Arc<Shared>, connections: u32, driver: Shard, ties: Ties) -> Workers {
     let cores = available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     let threads = cores.min(connections).max(1);
     let mut workers = JoinSet::new();
@@ -302,9 +267,10 @@ fn workers(shared: &Arc<Shared>, connections: u32, driver: Shard, ties: &Ties) -
         let orders = Orders {
             connections: connections / threads + u32::from(thread < connections % threads),
             lane,
-            ready: ties.0.clone(),
-            start: ties.1.clone(),
-            pulses: ties.2.clone(),
+            ready: ties.ready.clone(),
+            start: ties.start.clone(),
+            pulses: ties.pulses.clone(),
+            teller: ties.teller.clone(),
         };
         let shared = Arc::clone(shared);
         workers.spawn_blocking(move || worker::work(&shared, &orders));
@@ -356,8 +322,7 @@ async fn until_the_end(
             recorder = &mut all => return recorder,
             _ = ticks.tick() => progress.advance(u64::try_from(TICK.as_millis())?),
             Some(pulse) = beats.recv() => {
-                let asked = shared.course.asked_in(pulse.second);
-                if let Some(words) = heart.hear(pulse, asked)? {
+                if let Some(words) = heart.hear(pulse, |second| shared.course.asked_in(second))? {
                     progress.say(words);
                 }
             }

@@ -15,10 +15,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio_util::sync::CancellationToken;
 
+use super::drift::Teller;
 use super::line::{Line, Outcome};
 use super::outage::Outage;
 use super::pace::{Demand, Job, Lane, Pace};
-use super::pulse::{Pulse, Pulses};
+use super::pulse::{Pulses, Tally};
 use super::recorder::{Busy, Recorder, Times};
 use super::schedule::{Course, Mix};
 use super::statement::Text;
@@ -63,6 +64,8 @@ pub(super) struct Orders {
     pub(super) start: watch::Receiver<Option<Instant>>,
     /// Where it tells each second how it goes.
     pub(super) pulses: Pulses,
+    /// How its connections tell their plans, if they do.
+    pub(super) teller: Option<Teller>,
 }
 
 /// Runs the connections of `orders` to their end, on this thread.
@@ -79,6 +82,9 @@ struct Worker {
     shared: Arc<Shared>,
     pace: Pace,
     recorder: RefCell<Recorder>,
+    /// For the pulses.
+    tally: Tally,
+    teller: Option<Teller>,
     /// This thread's own end of the shared one.
     stop: CancellationToken,
     /// Processor time and clock when the measurement began.
@@ -91,6 +97,8 @@ impl Worker {
             shared: Arc::clone(shared),
             pace: Pace::new(shared.demand.clone(), orders.lane),
             recorder: RefCell::new(Recorder::new(shared.ops.len())?),
+            tally: Tally::new(shared.ops.len())?,
+            teller: orders.teller.clone(),
             stop: shared.stop.child_token(),
             since: Cell::new(None),
         }))
@@ -157,7 +165,7 @@ impl Worker {
         self.since.set(Some((cpu_time()?, Instant::now())));
         for second in 0.. {
             tokio::time::sleep_until((measured + Duration::from_secs(second + 1)).into()).await;
-            let pulse = Pulse::of(&self.recorder.borrow(), second, self.pace.queue());
+            let pulse = self.tally.pulse(second, self.pace.queue())?;
             if orders.pulses.send(pulse).is_err() {
                 break;
             }
@@ -178,7 +186,7 @@ impl Worker {
         ready: mpsc::UnboundedSender<anyhow::Result<()>>,
         start: watch::Receiver<Option<Instant>>,
     ) -> anyhow::Result<()> {
-        let line = match Line::open(&self.shared, &self.stop).await {
+        let line = match Line::open(&self.shared, self.teller.as_ref(), &self.stop).await {
             Ok(Some(line)) => line,
             Ok(None) => return Ok(()),
             Err(error) => {
@@ -264,9 +272,13 @@ impl Worker {
         let measured = done.saturating_sub(self.shared.course.warmup());
         match outcome {
             Outcome::Done => {
-                recorder.succeeded(op, Times { response, service: done - sent, done: measured })?
+                self.tally.succeeded(op, response)?;
+                recorder.succeeded(op, Times { response, service: done - sent, done: measured })?;
             }
-            failed => recorder.failed(op, job.i, failed.in_one_line(), measured)?,
+            failed => {
+                self.tally.failed(op);
+                recorder.failed(op, job.i, failed.in_one_line(), measured)?;
+            }
         }
         Ok(answer)
     }
@@ -284,7 +296,7 @@ impl Worker {
         let outage = &self.shared.outage;
         outage.lost();
         loop {
-            match Line::open(&self.shared, &self.stop).await {
+            match Line::open(&self.shared, self.teller.as_ref(), &self.stop).await {
                 Ok(line) => {
                     outage.found();
                     return line;

@@ -228,7 +228,8 @@ async fn what_the_server_did_is_told() {
     #[expect(clippy::cast_precision_loss, reason = "hundreds")]
     let sent = run.ops[0].count as f64;
     assert!(inserted >= sent && work.counters["wal_bytes"] > 0.0, "{work:?}");
-    assert!(work.waits["Timeout:PgSleep"] > 0.5, "{:?}", work.waits);
+    let of_op = work.op_waits["note"]["Timeout:PgSleep"];
+    assert!(work.waits["Timeout:PgSleep"] > 0.5 && of_op > 0.5, "{work:?}");
     let note =
         work.statements.iter().find(|statement| statement.query.starts_with("INSERT INTO noted")).unwrap();
     assert!(note.calls >= sent && note.mean_us > 20_000.0 && note.wal_bytes > 0.0, "{note:?}");
@@ -337,4 +338,33 @@ fn recordings_that_did_not_take_turns_are_refused() {
     let blocks = compare();
     assert_eq!(blocks.status.code(), Some(2), "{}", text(&blocks));
     assert!(text(&blocks).contains("did not take turns"), "{}", text(&blocks));
+}
+
+#[tokio::test]
+async fn a_plan_that_changes_in_mid_run_is_told_with_its_time() {
+    let server = Server::start();
+    let session = server.session("postgres").await;
+    let table = "CREATE TABLE t (a int, b text); INSERT INTO t SELECT i, repeat('x', 200) FROM generate_series(1, 9000) AS i;
+        CREATE INDEX by_a ON t (a); VACUUM ANALYZE t; CREATE UNLOGGED TABLE noted (x int)";
+    for statement in table.split(';') {
+        session.batch_execute(statement).await.unwrap();
+    }
+    let ops = [
+        "find: { sql: \"SELECT b FROM t WHERE a = $1\", bind: [n] }",
+        "note: { sql: INSERT INTO noted VALUES (1) }",
+    ];
+    let load = "{ arrival: { rate: 100/s, process: uniform }, warmup: 0s, duration: 3s, connections: 2 }";
+    let (target, scenarios) = (server.cluster().target("postgres"), scenarios(&yaml(&ops, load)));
+    let (run, options) = (Run::silent(), Options { plans: true, ..Options::default() });
+    let change = async {
+        until_noted(&session, 60).await;
+        session.batch_execute("DROP INDEX by_a").await.unwrap();
+    };
+    let (measured, ()) = tokio::join!(load::run(&run, &target, &scenarios, &options), change);
+    let result = &measured.unwrap().bench.scenarios[0];
+    let [before, after] = &result.changed_plans()[..] else { panic!("two plans: {:?}", result.plans) };
+    assert!(before.op == "find" && after.op == "find");
+    assert!(before.plan.contains("by_a") && after.plan.contains("Seq Scan"), "{:?}", result.plans);
+    assert!(before.span().1 <= after.span().0 && after.span().1 < 4, "{:?}", result.plans);
+    assert!(result.plans.iter().any(|plan| plan.op == "note"), "{:?}", result.plans);
 }

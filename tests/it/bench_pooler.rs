@@ -18,11 +18,11 @@ fn owner(server: &Server) -> String {
 struct Pooler(Child, tempfile::TempDir);
 
 impl Pooler {
-    fn before(server: &Server, mode: &str) -> (Self, String) {
-        let (dir, target) = (tempfile::tempdir().unwrap(), server.cluster().target("postgres"));
+    fn before(server: &Server, dbname: &str, mode: &str) -> (Self, String) {
+        let (dir, target) = (tempfile::tempdir().unwrap(), server.cluster().target(dbname));
         let path = dir.path().display();
         let ini = format!(
-            "[databases]\npostgres = host={} port={}\n[pgbouncer]\nlisten_port = 6432\nlisten_addr =\nunix_socket_dir = {path}\n\
+            "[databases]\n{dbname} = host={} port={}\n[pgbouncer]\nlisten_port = 6432\nlisten_addr =\nunix_socket_dir = {path}\n\
              auth_type = any\npool_mode = {mode}\ndefault_pool_size = 2\nlogfile = {path}/log\n\
              ignore_startup_parameters = extra_float_digits\n",
             server.cluster().socket_dir().display(),
@@ -39,7 +39,7 @@ impl Pooler {
             .stderr(Stdio::null())
             .spawn()
             .expect("pgbouncer is needed: run scripts/test, which installs it");
-        let url = format!("host={path} port=6432 dbname=postgres user={}", target.user);
+        let url = format!("host={path} port=6432 dbname={dbname} user={}", target.user);
         let socket = dir.path().join(".s.PGSQL.6432");
         for _ in 0..500 {
             if socket.exists() {
@@ -68,7 +68,7 @@ fn a_pooler_in_between_is_driven_by_the_protocols_it_allows() {
     let ops = ["one: { sql: \"SELECT $1::int\", bind: [n] }"];
     fs::write(&file, yaml(&ops, load) + "slo: [ { errors: 0% } ]\n").unwrap();
     for (mode, protocol) in [("transaction", "unnamed"), ("transaction", "simple"), ("session", "prepared")] {
-        let (_pooler, url) = Pooler::before(&server, mode);
+        let (_pooler, url) = Pooler::before(&server, "postgres", mode);
         let file = file.to_str().unwrap();
         // A pool in session mode serves as many clients as it has sessions.
         let sessions = if mode == "session" {
@@ -82,5 +82,26 @@ fn a_pooler_in_between_is_driven_by_the_protocols_it_allows() {
             omtdb(&["bench", "run", own.to_str().unwrap(), "--protocol", protocol, "--url", &url, "--json"]);
         assert!(output.status.success(), "{mode} {protocol}: {}", text(&output));
         assert_eq!(json(&output)["scenarios"][0]["ops"][0]["errors"], 0, "{mode} {protocol}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_drawn_watched_and_recorded_needs_no_session_of_its_own() {
+    let server = Server::start();
+    let target = server.loaded().await;
+    let (_pooler, url) = Pooler::before(&server, &target.dbname, "transaction");
+    let dir = tempfile::tempdir().unwrap();
+    let recording = dir.path().join("a.json");
+    // Again and again: a named statement that one run leaves on the server is in the way of the next.
+    for _ in 0..3 {
+        let load = ["--protocol", "unnamed", "--duration", "1s", "--warmup", "0s", "--record"];
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/fans.yaml");
+        let args =
+            [&["bench", "run", file][..], &load, &[recording.to_str().unwrap(), "--url", &url, "--json"]];
+        let output = omtdb(&args.concat());
+        assert!(!text(&output).contains("not told"), "{}", text(&output));
+        let run = &json(&output)["scenarios"][0];
+        assert!(run["ops"].as_array().unwrap().iter().all(|op| op["errors"] == 0), "{run}");
+        assert!(run["server"].is_object(), "{run}");
     }
 }

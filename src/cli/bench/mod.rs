@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use omtdb::datagen::Shard;
-use omtdb::load::{self, Bench, Knee, Options, Origin, Recording, ScenarioRun};
+use omtdb::load::{self, Bench, Knee, Options, Origin, PlanSeen, Recording, ScenarioRun};
 use omtdb::pg::Session;
 use omtdb::scenario::Protocol;
 use omtdb::scenario::{self, Names, Problem, Rejected, Scenario};
@@ -16,7 +16,7 @@ use serde::de::{self, IntoDeserializer as _};
 use serde::{Deserialize as _, Serialize};
 
 use super::output::table;
-use super::place::PlaceArgs;
+use super::place::{Place, PlaceArgs};
 use super::{Cx, Outcome};
 
 mod recordings;
@@ -41,6 +41,9 @@ enum Action {
 Response times count from the moment at which an execution was due, so a stalled server cannot hide behind a driver \
 that waits for it. The data must come from omtdb generate. Exit 3 when the driver, not the server, was the limit: when it
 sent late to idle connections, or one of its threads was busy for more than 80% of the time.
+
+On a scratch cluster auto_explain tells the plans of a few executions: one that comes or goes in \
+mid-run is reported, with when it was seen.
 
 Several drivers share a load: the same command on each machine with --driver 1/3, 2/3, 3/3, the same --seed, and \
 --start-at a moment to come; omtdb bench merge makes one recording of theirs.")]
@@ -152,9 +155,10 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
 }
 
 impl RunArgs {
-    fn options(&self) -> Options {
+    fn options(&self, place: &Place) -> Options {
         Options {
             rate: self.rate,
+            plans: place.lease.is_some(),
             protocol: self.protocol,
             driver: self.driver,
             start_at: self.start_at,
@@ -165,7 +169,8 @@ impl RunArgs {
 
 async fn measure(args: &RunArgs, cx: &Cx) -> Outcome {
     let scenarios = args.scenarios.read()?;
-    let (place, options) = (args.place.resolve().await?, args.options());
+    let place = args.place.resolve().await?;
+    let options = args.options(&place);
     let measured = async {
         let origin = match &args.record {
             Some(_) => Some(Origin::read(&place.target, &options).await?),
@@ -190,7 +195,8 @@ struct Knees {
 
 async fn find_max(args: &RunArgs, cx: &Cx) -> Outcome {
     let scenarios = args.scenarios.read()?;
-    let (place, options) = (args.place.resolve().await?, args.options());
+    let place = args.place.resolve().await?;
+    let options = args.options(&place);
     let mut knees = Vec::new();
     let searched = async {
         for scenario in &scenarios {
@@ -258,6 +264,7 @@ fn bench_text(bench: &Bench) -> String {
     let mut parts = Vec::new();
     for run in &bench.scenarios {
         parts.push(format!("{}\n{}\n", headline(run), ops_table(run)));
+        parts.extend(run.changed_plans().into_iter().map(|seen| plan_text(run, seen)));
         let doubts = run.invalid_because.iter();
         parts.extend(doubts.map(|doubt| format!("{}: no measurement: {doubt}", run.name)));
     }
@@ -274,6 +281,18 @@ fn headline(run: &ScenarioRun) -> String {
         run.loop_kind,
         run.achieved_per_s,
         run.duration_s
+    )
+}
+
+/// A plan that came or went.
+fn plan_text(run: &ScenarioRun, seen: &PlanSeen) -> String {
+    let ((first, last), count) = (seen.span(), seen.count());
+    let plan: Vec<String> = seen.plan.lines().map(|line| format!("    {line}")).collect();
+    format!(
+        "{} {}: its plan changed; this one was seen {count} times from second {first} to {last}\n{}",
+        run.name,
+        seen.op,
+        plan.join("\n")
     )
 }
 

@@ -1,6 +1,8 @@
 //! What the server did meanwhile: counters before and after, and what the sessions of the load waited for, so that a figure
 //! comes with its why.
 
+mod waits;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
+use self::waits::Waits;
+pub(super) use self::waits::{Latest, Shares};
 use crate::pg::error::{Doing as _, Result};
 use crate::pg::{Session, Target};
 
@@ -24,6 +28,9 @@ pub struct ServerWork {
     pub counters: BTreeMap<String, f64>,
     /// Share of the moments in which an active session was seen waiting for this, 0 to 1; `on CPU` is no wait.
     pub waits: BTreeMap<String, f64>,
+    /// The same of the moments in which it executed a statement of one operation, by operation.
+    #[serde(default)]
+    pub op_waits: BTreeMap<String, BTreeMap<String, f64>>,
     /// What each statement took, where `pg_stat_statements` is there.
     pub statements: Vec<StatementWork>,
 }
@@ -55,20 +62,25 @@ struct Snapshot {
 pub(super) struct Watch {
     session: Session,
     before: Snapshot,
+    waits: Waits,
 }
 
 impl Watch {
-    /// Begins to watch.
-    pub(super) async fn begin(target: &Target) -> Result<Self> {
+    /// Begins to watch; `statements` are each with its operation.
+    pub(super) async fn begin(target: &Target, statements: Vec<(String, String)>) -> Result<(Self, Latest)> {
         let session = Session::connect(target, "bench watch").await?;
         let before = snapshot(&session).await?;
-        Ok(Self { session, before })
+        let (waits, latest) = Waits::new(statements);
+        Ok((Self { session, before, waits }, latest))
     }
 
     /// Looks at the sessions of `application` until `enough`; then at the counters again. A server that is gone by then has
     /// nothing to tell.
-    pub(super) async fn until(self, application: String, enough: CancellationToken) -> Option<ServerWork> {
-        let mut seen: BTreeMap<String, f64> = BTreeMap::new();
+    pub(super) async fn until(
+        mut self,
+        application: String,
+        enough: CancellationToken,
+    ) -> Option<ServerWork> {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
@@ -77,25 +89,18 @@ impl Watch {
                 _ = ticks.tick() => {}
             }
             // A server that stands still does not answer, and need not.
-            let look = async { self.session.query(include_str!("waits.sql"), &[&application]).await };
-            let rows = tokio::select! {
-                rows = look => rows.ok()?,
+            tokio::select! {
+                looked = self.waits.look(&self.session, &application) => looked?,
                 () = enough.cancelled() => break,
-            };
-            for row in rows {
-                let (event, sessions): (String, i64) =
-                    (row.try_get("event").ok()?, row.try_get("sessions").ok()?);
-                #[expect(clippy::cast_precision_loss, reason = "a few thousand sessions")]
-                let sessions = sessions as f64;
-                *seen.entry(event).or_default() += sessions;
             }
         }
         let after = snapshot(&self.session).await.ok()?;
         self.session.close().await;
-        Some(work(&self.before, &after, seen))
+        Some(work(&self.before, &after, self.waits.shares()))
     }
 }
 
+/// Without named statements: a pooler may be in between.
 async fn snapshot(session: &Session) -> Result<Snapshot> {
     let version = session.version();
     let mut queries = vec![include_str!("counters.sql")];
@@ -109,7 +114,7 @@ async fn snapshot(session: &Session) -> Result<Snapshot> {
     let doing = || "read the server's counters".to_owned();
     let mut counters = BTreeMap::new();
     for query in queries {
-        for row in session.query(query, &[]).await.doing(doing)? {
+        for row in session.query_typed(query, &[]).await.doing(doing)? {
             let value: Option<f64> = row.try_get("value").doing(doing)?;
             counters.insert(row.try_get("name").doing(doing)?, value.unwrap_or(0.0));
         }
@@ -120,7 +125,7 @@ async fn snapshot(session: &Session) -> Result<Snapshot> {
 /// What `pg_stat_statements` has; nothing where it is not there or not loaded.
 async fn statements(session: &Session) -> Result<BTreeMap<String, [f64; 5]>> {
     let doing = || "read pg_stat_statements".to_owned();
-    let rows = match session.query(include_str!("statements.sql"), &[]).await {
+    let rows = match session.query_typed(include_str!("statements.sql"), &[]).await {
         Err(error) if is_absent(&error) => return Ok(BTreeMap::new()),
         rows => rows.doing(doing)?,
     };
@@ -141,12 +146,11 @@ fn is_absent(error: &tokio_postgres::Error) -> bool {
 }
 
 /// The difference of two snapshots: pure.
-fn work(before: &Snapshot, after: &Snapshot, seen: BTreeMap<String, f64>) -> ServerWork {
+fn work(before: &Snapshot, after: &Snapshot, mut waits: BTreeMap<String, Shares>) -> ServerWork {
     let grown = after.counters.iter().filter_map(|(name, value)| {
         let growth = value - before.counters.get(name).copied().unwrap_or(0.0);
         (growth > 0.0).then(|| (name.clone(), growth))
     });
-    let all: f64 = seen.values().sum();
     let mut statements: Vec<(f64, StatementWork)> = after
         .statements
         .iter()
@@ -168,7 +172,8 @@ fn work(before: &Snapshot, after: &Snapshot, seen: BTreeMap<String, f64>) -> Ser
     statements.sort_by(|a, b| b.0.total_cmp(&a.0));
     ServerWork {
         counters: grown.collect(),
-        waits: seen.into_iter().map(|(event, count)| (event, count / all)).collect(),
+        waits: waits.remove("").unwrap_or_default(),
+        op_waits: waits,
         statements: statements.into_iter().take(MOST_STATEMENTS).map(|(_, work)| work).collect(),
     }
 }
@@ -178,15 +183,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_grew_is_told_and_waits_are_shares() {
+    fn what_grew_is_told() {
         let snapshot = |blocks, calls, ms| Snapshot {
             counters: [("blocks_read".to_owned(), blocks), ("deadlocks".to_owned(), 0.0)].into(),
             statements: [("SELECT $1".to_owned(), [calls, ms, calls, 3.0 * calls, 0.0])].into(),
         };
-        let seen = [("on CPU".to_owned(), 3.0), ("IO:DataFileRead".to_owned(), 1.0)].into();
+        let shares = Shares::from([("IO:DataFileRead".to_owned(), 0.25)]);
+        let seen = [(String::new(), shares.clone()), ("one".to_owned(), shares)].into();
         let work = work(&snapshot(10.0, 2.0, 1.0), &snapshot(15.0, 12.0, 6.0), seen);
         assert_eq!(work.counters, [("blocks_read".to_owned(), 5.0)].into());
-        assert_eq!(work.waits["IO:DataFileRead"], 0.25);
+        assert_eq!((work.waits["IO:DataFileRead"], work.op_waits["one"]["IO:DataFileRead"]), (0.25, 0.25));
         let [one] = &work.statements[..] else { panic!("{work:?}") };
         assert_eq!((one.calls, one.mean_us, one.blocks), (10.0, 500.0, 3.0));
     }

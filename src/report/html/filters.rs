@@ -27,6 +27,28 @@ pub(super) fn per_second(rate: &f64, _: &dyn Values) -> Result<String> {
     Ok(figures::per_second(*rate))
 }
 
+/// A share, 0 to 1.
+#[filter_fn]
+pub(super) fn percent(share: &f64, _: &dyn Values) -> Result<String> {
+    Ok(format!("{:.1}%", 100.0 * share))
+}
+
+/// A change in percent, with its sign.
+#[filter_fn]
+pub(super) fn change(percent: &f64, _: &dyn Values) -> Result<String> {
+    Ok(format!("{percent:+.1}%"))
+}
+
+#[filter_fn]
+pub(super) fn round(figure: &f64, _: &dyn Values) -> Result<String> {
+    Ok(format!("{figure:.0}"))
+}
+
+#[filter_fn]
+pub(super) fn tenth(figure: &f64, _: &dyn Values) -> Result<String> {
+    Ok(format!("{figure:.1}"))
+}
+
 #[filter_fn]
 pub(super) fn bytes(n: &u64, _: &dyn Values) -> Result<Bytes> {
     Ok(Bytes(*n))

@@ -166,6 +166,45 @@ mod tests {
     }
 
     #[test]
+    fn a_change_is_told_with_its_figures_and_what_the_server_did() {
+        let mut record = samples::failing();
+        record.baseline = serde_json::from_value(serde_json::json!({
+            "changes": [{
+                "scenario": "media-page", "op": "media_by_id", "metric": "p50", "mode": null, "base": "1.10 ms",
+                "candidate": "1.32 ms", "change_percent": 20.0, "low": 15.5, "high": 24.5, "detectable_percent": 6.0,
+                "pairs": 8, "verdict": "fail", "why": ["it reads another index"]
+            }],
+            "windows": [], "unpaired": ["media-page/gone"]
+        }))
+        .unwrap();
+        let run = &mut record.bench.as_mut().unwrap().scenarios[1];
+        let waits = [("IO:DataFileRead".to_owned(), 0.25)].into();
+        run.server = Some(crate::load::ServerWork { waits, ..Default::default() });
+        run.plans = [("Index Scan", 1), ("Seq Scan", 3)]
+            .map(|(plan, second)| crate::load::PlanSeen {
+                op: "media_by_id".to_owned(),
+                fingerprint: plan.to_owned(),
+                seconds: [(second, 9)].into(),
+                plan: plan.to_owned(),
+            })
+            .into();
+        let page = html(&record).unwrap();
+        for part in [
+            "Against the baseline",
+            "+20.0%",
+            "+15.5%",
+            "it reads another index",
+            "media-page/gone",
+            "IO:DataFileRead",
+            "25.0%",
+            "Plans that changed during the load",
+            "<pre>Seq Scan</pre>",
+        ] {
+            assert!(page.contains(part), "{part}");
+        }
+    }
+
+    #[test]
     fn a_plan_that_both_modes_share_is_told_once() {
         let mut ops = samples::failing().explain.unwrap().ops.split_off(2);
         ops.truncate(2);
@@ -224,6 +263,7 @@ mod tests {
         for template in [
             include_str!("audit.html"),
             include_str!("bench.html"),
+            include_str!("baseline.html"),
             include_str!("drill.html"),
             include_str!("explain.html"),
             include_str!("generate.html"),
@@ -231,6 +271,7 @@ mod tests {
             include_str!("over-time.html"),
             include_str!("report.html"),
             include_str!("schema.html"),
+            include_str!("server.html"),
             include_str!("stack.html"),
             include_str!("stages.html"),
             include_str!("top.html"),
