@@ -12,15 +12,23 @@ use super::output::table;
 use super::place::PlaceArgs;
 use super::{Cx, Outcome};
 
+mod scale;
+
 #[derive(clap::Args)]
 #[command(after_help = "\
 Executes each operation with drawn values in a transaction that is rolled back; the database must hold generated data.
 A leaf counts as scanned when a scan of it ran, whenever the others were pruned.
 
+With --at-scale nothing is executed and no data is needed: a throw-away server is given a sample, its files and statistics \
+are made those of so many rows, and each operation is planned there, and at a tenth, a hundredth and a thousandth of it.
+
 Examples:
   omtdb explain --scratch                                  every shipped scenario, as its contracts promise
   omtdb explain scenarios/user-library.yaml --mode generic
-  omtdb explain --json | jq -r '.ops[] | select(.violations != []) | .plan'")]
+  omtdb explain --json | jq -r '.ops[] | select(.violations != []) | .plan'
+  omtdb explain --at-scale 1B                              which plans change on the way to the plan's target
+  omtdb explain --at-scale 1B --settings-from $PRODUCTION  with production's planner settings
+  omtdb explain --at-scale 1B --without-index idx_user_media_media_id")]
 pub(crate) struct Args {
     /// Scenario files, or directories of them [default: the shipped ones]
     #[arg(value_name = "SCENARIO")]
@@ -31,6 +39,8 @@ pub(crate) struct Args {
     /// Seed of the drawn values
     #[arg(long, value_name = "S", default_value_t = DEFAULT_SEED)]
     seed: u64,
+    #[command(flatten)]
+    scale: scale::ScaleArgs,
     #[command(flatten)]
     place: PlaceArgs,
 }
@@ -60,8 +70,11 @@ impl From<Choice> for Modes {
 
 pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     let scenarios = scenario::load(&args.scenarios, &Names::from(&*PLAN))?;
-    let place = args.place.resolve().await?;
     let modes = args.mode.map_or(Modes::Promised, Modes::from);
+    if args.scale.is_asked_for() {
+        return scale::run(&args.scale, &args.place, &scenarios, (modes, args.seed), cx).await;
+    }
+    let place = args.place.resolve().await?;
     let explained = explain::run(&cx.run, &place.target, &scenarios, modes, args.seed).await?;
     cx.out.result(&explained, text(&explained))?;
     Ok(explained.verdict())

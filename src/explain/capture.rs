@@ -10,6 +10,24 @@ use super::tree::Plan;
 /// Name of the prepared statement: a session prepares one at a time.
 const STATEMENT: &str = "omtdb_explained";
 
+/// Whether what is explained is executed too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// So often as it takes to have the plan that counts, each time undone.
+    Executed,
+    /// Never: the plan alone.
+    Planned,
+}
+
+impl How {
+    fn options(self) -> &'static str {
+        match self {
+            Self::Executed => "ANALYZE, BUFFERS, WAL, VERBOSE, SETTINGS, FORMAT JSON",
+            Self::Planned => "VERBOSE, SETTINGS, FORMAT JSON",
+        }
+    }
+}
+
 /// The plan of `sql` for `values` (as text, one a placeholder), as the server executes it in `mode`.
 ///
 /// Everything happens in one transaction that is rolled back, and each execution in it is undone before the next: writes
@@ -19,9 +37,15 @@ const STATEMENT: &str = "omtdb_explained";
 ///
 /// # Errors
 /// When the server refuses the statement or the values, or says something that is no plan.
-pub async fn capture(session: &Session, sql: &str, values: &[String], mode: Mode) -> Result<Plan> {
+pub async fn capture(
+    session: &Session,
+    sql: &str,
+    values: &[String],
+    mode: Mode,
+    how: How,
+) -> Result<Plan> {
     session.batch_execute("BEGIN").await.doing(|| "begin".to_owned())?;
-    let plan = explain(session, sql, values, mode).await;
+    let plan = explain(session, sql, values, mode, how).await;
     let rolled_back = session.batch_execute("ROLLBACK").await;
     let plan = plan?;
     rolled_back.doing(|| "roll back what was explained".to_owned())?;
@@ -30,16 +54,16 @@ pub async fn capture(session: &Session, sql: &str, values: &[String], mode: Mode
     Ok(plan)
 }
 
-async fn explain(session: &Session, sql: &str, values: &[String], mode: Mode) -> Result<Plan> {
+async fn explain(session: &Session, sql: &str, values: &[String], mode: Mode, how: How) -> Result<Plan> {
     let set = format!("SET LOCAL plan_cache_mode = {}", mode.setting());
     session.batch_execute(&set).await.doing(|| "choose how the statement is planned".to_owned())?;
     // By the extended protocol, which takes one statement: text after a semicolon would be executed otherwise.
     let prepare = format!("PREPARE {STATEMENT} AS {}", sql.trim().trim_end_matches(';'));
     session.execute(&prepare, &[]).await.doing(|| "prepare the statement".to_owned())?;
     let execute = execute_statement(&parameter_types(session).await?, values)?;
-    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, WAL, VERBOSE, SETTINGS, FORMAT JSON) {execute}");
+    let explain = format!("EXPLAIN ({}) {execute}", how.options());
     let mut document = once(session, &explain).await?;
-    for _ in 0..mode.discarded() {
+    for _ in 0..mode.discarded(how) {
         document = once(session, &explain).await?;
     }
     Plan::from_json(document).map_err(|error| PgError::broken("read the plan", error.to_string()))

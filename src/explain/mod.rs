@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod contract;
 #[cfg(test)]
 mod golden;
+pub mod scale;
 pub mod scan;
 pub mod shape;
 pub mod text;
@@ -16,6 +17,7 @@ pub mod tree;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use self::capture::How;
 use self::catalog::Catalog;
 use self::tree::Plan;
 use crate::datagen::ledger;
@@ -115,12 +117,15 @@ impl Mode {
         }
     }
 
-    /// Executions before the one that counts.
-    fn discarded(self) -> u32 {
-        match self {
-            Self::Custom | Self::Generic => 1,
+    /// Executions, or plannings, before the one that counts.
+    fn discarded(self, how: How) -> u32 {
+        match (self, how) {
+            (Self::Custom | Self::Generic, How::Executed) => 1,
+            (Self::Custom | Self::Generic, How::Planned) => 0,
             // The sixth execution is the first that may run a generic plan, and reads catalogs once more if it does.
-            Self::Auto => 6,
+            (Self::Auto, How::Executed) => 6,
+            // EXPLAIN EXECUTE plans as an execution would, and is counted as one.
+            (Self::Auto, How::Planned) => 5,
         }
     }
 }
@@ -173,11 +178,14 @@ pub async fn run(
     let model = ledger::model(&session).await?;
     session.close().await;
     let draws = |scenario: &Scenario, op: &Op, statement: &Statement| {
-        let drawing = Drawing::new(scenario, op, statement, seed, &model);
-        let as_text = |i| drawing.values(i).iter().map(ToString::to_string).collect();
-        (0..DRAWS).map(as_text).collect()
+        drawn(&Drawing::new(scenario, op, statement, seed, &model))
     };
     with_values(run, target, scenarios, modes, draws).await
+}
+
+/// The values that an operation is tried with, as text.
+fn drawn(drawing: &Drawing) -> Vec<Vec<String>> {
+    (0..DRAWS).map(|i| drawing.values(i).iter().map(ToString::to_string).collect()).collect()
 }
 
 /// Executes every operation of `scenarios` in `modes` with each of the bindings that `values` gives for it (as text, one a
@@ -205,7 +213,7 @@ pub async fn with_values(
                 let mut tried = Vec::new();
                 for values in &bindings {
                     run.check()?;
-                    let plan = capture::capture(&session, &statement.sql, values, mode);
+                    let plan = capture::capture(&session, &statement.sql, values, mode, How::Executed);
                     let plan = interruptible(run, &session, plan)
                         .await
                         .with_context(|| format!("explain {name} of {} ({})", scenario.name, mode.word()))?;

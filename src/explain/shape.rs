@@ -22,6 +22,39 @@ pub fn shape(plan: &Plan, catalog: &Catalog) -> String {
     node_shape(&plan.root, None, catalog, &aliases)
 }
 
+/// The same for people: a line a node, indented, leaves that are alike told once.
+#[must_use]
+pub fn outline(plan: &Plan, catalog: &Catalog) -> String {
+    let shape = shape(plan, catalog);
+    let (mut lines, mut depth, mut line) = (Vec::new(), 0_usize, String::new());
+    let mut flush = |line: &mut String, depth: usize| {
+        if !line.trim().is_empty() {
+            lines.push(format!("{}{}", "  ".repeat(depth), line.trim()));
+        }
+        line.clear();
+    };
+    for c in shape.chars() {
+        match c {
+            OPEN => {
+                flush(&mut line, depth);
+                depth += 1;
+            }
+            CLOSE => {
+                flush(&mut line, depth);
+                depth = depth.saturating_sub(1);
+            }
+            NEXT => flush(&mut line, depth),
+            c => line.push(c),
+        }
+    }
+    lines.join("\n")
+}
+
+/// What stands around and between the children of a node in a shape: no character that a condition could have.
+const OPEN: char = '\u{2}';
+const CLOSE: char = '\u{3}';
+const NEXT: char = '\u{1e}';
+
 /// `um_3` to `um` for every numbered alias: PostgreSQL numbers those of leaves.
 fn leaf_aliases(root: &Node) -> BTreeMap<&str, &str> {
     root.walk().into_iter().filter_map(|node| numbered(node.alias.as_deref()?)).collect()
@@ -54,7 +87,7 @@ fn node_shape(node: &Node, above: Option<&str>, catalog: &Catalog, aliases: &BTr
     parts.extend(node.cte.iter().chain(&node.function).cloned());
     parts.extend(node.conditions().map(|(name, text)| format!("{name} {}", without_values(text, aliases))));
     parts.extend(node.sort_key.iter().chain(&node.group_key).map(|key| without_values(key, aliases)));
-    format!("{}[{}]", parts.join(" "), children.join(","))
+    format!("{}{OPEN}{}{CLOSE}", parts.join(" "), children.join(&NEXT.to_string()))
 }
 
 fn table_name(schema: Option<&str>, relation: &str, catalog: &Catalog) -> String {

@@ -40,6 +40,11 @@ pub enum ClusterError {
         /// Major version of the programs.
         programs: u32,
     },
+    /// Its tables are larger than what is in them.
+    #[error(
+        "scratch cluster {0:?} was grown for `explain --at-scale`: its files hold no rows, and nothing else may work on it\n  help: `omtdb cluster destroy {0}`"
+    )]
+    Grown(String),
     /// The server does not start; the log's last lines say why.
     #[error("the server of scratch cluster {name:?} does not start:\n{log}")]
     DoesNotStart {

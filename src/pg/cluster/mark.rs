@@ -26,6 +26,9 @@ pub struct Mark {
     pub socket_dir: PathBuf,
     /// Whether it is whole; a directory whose mark says otherwise was being made when omtdb ended.
     pub ready: bool,
+    /// Whether its files have grown beyond what was written to them: nothing may read them from end to end.
+    #[serde(default)]
+    pub grown: bool,
 }
 
 impl Mark {
@@ -36,6 +39,7 @@ impl Mark {
             major,
             socket_dir: socket_dir(&home.join(name)),
             ready: false,
+            grown: false,
         }
     }
 

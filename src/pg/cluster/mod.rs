@@ -59,6 +59,7 @@ impl Cluster {
         let _busy = lock(home, name, programs)?;
         let dir = home.join(name);
         match Mark::read(&dir)? {
+            Some(mark) if mark.grown => Err(ClusterError::Grown(mark.name)),
             Some(mark) if mark.ready => Self::with_mark(home, mark, programs),
             Some(_) => {
                 file("remove the half-made", &dir, fs::remove_dir_all(&dir))?;
@@ -263,6 +264,9 @@ impl Cluster {
     /// # Errors
     /// `DoesNotStart` with the end of the log.
     pub fn start(&self) -> Result<bool> {
+        if self.mark.grown {
+            return Err(ClusterError::Grown(self.name().to_owned()));
+        }
         let _busy = lock(&self.home, self.name(), &self.programs)?;
         server::start(self)
     }
@@ -301,6 +305,22 @@ impl Cluster {
         let _busy = lock(&self.home, self.name(), &self.programs)?;
         server::stop(self, true)?;
         server::write_settings(self, settings)?;
+        server::start(self).map(|_| ())
+    }
+
+    /// Has `grow` make files of its data directory larger than what is in them, while its server stands still; from then on it
+    /// serves whoever grew it, and nobody else. Adds `settings`.
+    ///
+    /// # Errors
+    /// Those of stopping and starting, and `grow`'s.
+    pub fn grow(&self, settings: &Settings, grow: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
+        let _busy = lock(&self.home, self.name(), &self.programs)?;
+        let mut mark = self.mark.clone();
+        mark.grown = true;
+        mark.write(&self.dir())?;
+        server::stop(self, true)?;
+        server::write_settings(self, settings)?;
+        file("grow the files of", &self.data_dir(), grow(&self.data_dir()))?;
         server::start(self).map(|_| ())
     }
 

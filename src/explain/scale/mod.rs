@@ -1,0 +1,307 @@
+//! Plans at the size that a database will have, without its data.
+//!
+//! A server of our own is given the schema and a sample of the model's shape. Then its files grow, sparsely, to the size that
+//! so many rows would have, and the catalog is told what ANALYZE would have found of them ([`relations`], [`statistics`]).
+//! The planner knows nothing else of a table. Nothing is executed, so no time is ever told.
+//!
+//! Plans are made at a thousandth, a hundredth and a tenth of the size and at the whole: where one changes on the way, the
+//! size is told.
+
+mod columns;
+mod flips;
+mod relations;
+mod sample;
+mod settings;
+mod statistics;
+mod what_if;
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use self::flips::{Planned, flips};
+use self::sample::{Sample, shares};
+use self::statistics::Grown;
+use super::capture::{How, capture};
+use super::catalog::Catalog;
+use super::shape::outline;
+use super::{Modes, OpPlan, drawn, interruptible, judged};
+use crate::datagen::{Model, Shape, Sizes};
+use crate::migrate::Source;
+use crate::pg::cluster::Settings;
+use crate::pg::error::Doing as _;
+use crate::pg::{Cluster, Session, Target};
+use crate::run::Run;
+use crate::scenario::draw::Drawing;
+use crate::scenario::Scenario;
+use crate::verdict::{UsageError, Verdict};
+
+pub use self::settings::planner_settings;
+
+/// Parts of the size at which plans are made, the smallest first.
+const PARTS: [u64; 4] = [1_000, 100, 10, 1];
+/// Rows of `interaction.user_media` in the sample, by default: some 30,000 a leaf, which is what ANALYZE looks at.
+pub const SAMPLE_ROWS: u64 = 500_000;
+
+/// What to plan for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The size that the database will have.
+    pub sizes: Sizes,
+    /// Rows of `interaction.user_media` that are loaded for it.
+    pub sample_rows: u64,
+    /// Seed of the data and of the drawn values.
+    pub seed: u64,
+    /// How statements are planned.
+    pub modes: Modes,
+    /// The planner's settings, name to value.
+    pub planner: BTreeMap<String, String>,
+    /// Where those are from, for the report.
+    pub settings_from: Option<String>,
+    /// What to change in the schema.
+    pub what_if: WhatIf,
+}
+
+/// A schema that is not there yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WhatIf {
+    /// Statements that make indexes.
+    pub with_index: Vec<String>,
+    /// Names of indexes to do without.
+    pub without_index: Vec<String>,
+    /// Leaves of `interaction.user_media`.
+    pub partitions: Option<u64>,
+}
+
+impl WhatIf {
+    /// Whether it changes anything.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+impl Options {
+    /// Sizes of the sample: the ratios are those of the whole.
+    fn sample_sizes(&self) -> Sizes {
+        let of = |size: u64| {
+            let part = u128::from(size) * u128::from(self.sample_rows) / u128::from(self.sizes.user_media.max(1));
+            u64::try_from(part).unwrap_or(u64::MAX).clamp(1, size)
+        };
+        let user_media = self.sample_rows.min(self.sizes.user_media);
+        Sizes { users: of(self.sizes.users), media: of(self.sizes.media), user_media }
+    }
+
+    /// The sizes at which plans are made, smallest first: those that are larger than the sample.
+    fn steps(&self) -> Vec<(u64, Sizes)> {
+        let part = |part: u64| {
+            let of = |size: u64| (size / part).max(1);
+            let Sizes { users, media, user_media } = self.sizes;
+            (PARTS[0] / part, Sizes { users: of(users), media: of(media), user_media: of(user_media) })
+        };
+        PARTS.map(part).into_iter().filter(|(_, sizes)| sizes.user_media >= self.sample_rows).collect()
+    }
+}
+
+/// What `explain --at-scale` found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scaled {
+    /// How the plans were made.
+    pub scale: Scale,
+    /// One entry an operation and plan mode.
+    pub ops: Vec<OpAtScale>,
+}
+
+/// How plans were made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scale {
+    /// Rows of `interaction.user_media`.
+    pub rows: u64,
+    /// All sizes.
+    pub sizes: Sizes,
+    /// Rows that were loaded.
+    pub sample_rows: u64,
+    /// Always `sparse`: files of the size, statistics by the generator's model, EXPLAIN alone.
+    pub method: String,
+    /// The server whose planner settings these are; PostgreSQL's defaults where none is named.
+    pub settings_from: Option<String>,
+    /// The planner's settings that were taken over.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// A plan at the whole size, and where on the way there it changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpAtScale {
+    /// The plan of the values that break the contract most.
+    #[serde(flatten)]
+    pub plan: OpPlan,
+    /// Where it changed; `None` where one shape serves all sizes.
+    pub flip: Option<Flip>,
+    /// Estimated cost at the whole size over that at the smallest.
+    pub cost_ratio: f64,
+}
+
+/// A change of a plan's shape on the way to the whole size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Flip {
+    /// The smallest of the factors 10, 100, 1000 over the smallest size at which the plan is another.
+    pub factor: u64,
+    /// Rows of `interaction.user_media` there.
+    pub rows: u64,
+    /// The plan before, without leaves and costs.
+    pub before: String,
+    /// The plan there.
+    pub after: String,
+}
+
+impl Scaled {
+    /// The worst verdict of all operations.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        Verdict::worst(self.ops.iter().map(|op| op.plan.verdict))
+    }
+}
+
+/// Plans every operation of `scenarios` at the sizes of `options`, in `target`, an empty database of `cluster`, which can be
+/// used for nothing else afterwards.
+///
+/// # Errors
+/// A [`UsageError`] where the size is smaller than the sample; when the server refuses something, or the run is interrupted.
+pub async fn run(
+    run: &Run,
+    (cluster, target): (&Cluster, &Target),
+    migrations: &Source,
+    scenarios: &[Scenario],
+    options: &Options,
+) -> anyhow::Result<Scaled> {
+    let steps = options.steps();
+    if steps.is_empty() {
+        let (rows, sample) = (options.sizes.user_media, options.sample_rows);
+        return Err(UsageError(format!("{rows} rows are fewer than the sample's {sample}: load them, or --sample fewer")).into());
+    }
+    let sample = sample::make(run, (cluster, target), migrations, options).await.context("make the sample")?;
+    let task = run.task("plans at scale", Some(steps.len() as u64), "sizes");
+    let mut planned = Vec::new();
+    for (factor, sizes) in &steps {
+        run.check()?;
+        let model = Model::new(options.seed, *sizes, &Shape::default());
+        grow((cluster, target), &sample, &model).await.with_context(|| format!("grow to {sizes}"))?;
+        planned.push((*factor, *sizes, plan_all(run, target, scenarios, options, &model.into()).await?));
+        task.advance(1);
+    }
+    let scale = Scale {
+        rows: options.sizes.user_media,
+        sizes: options.sizes,
+        sample_rows: options.sample_rows,
+        method: "sparse".to_owned(),
+        settings_from: options.settings_from.clone(),
+        settings: options.planner.clone(),
+    };
+    Ok(Scaled { scale, ops: flips(planned) })
+}
+
+/// Makes files and catalog as they would be with the data of `model`.
+async fn grow((cluster, target): (&Cluster, &Target), sample: &Sample, model: &Model) -> anyhow::Result<()> {
+    let sizes = sample.relations.iter().map(|one| one.grown(one.factor(sample.sizes, model.sizes())));
+    let sizes: Vec<_> = sizes.collect();
+    cluster.grow(&Settings::new(), |data| {
+        for (relation, size) in sample.relations.iter().zip(&sizes) {
+            if let Some(path) = &relation.path {
+                relations::extend(&data.join(path), size.pages)?;
+            }
+        }
+        Ok(())
+    })?;
+    let session = Session::connect(target, "scale").await?;
+    let major = session.version().major();
+    let target_entries = statistics_target(&session).await?;
+    let shares = shares(model, target_entries);
+    let mut script = vec!["BEGIN;".to_owned()];
+    script.extend(sample.relations.iter().zip(&sizes).map(|(relation, size)| relation.write(*size, major)));
+    for (key, column) in &sample.columns {
+        let Some(relation) = sample.relation(key) else { continue };
+        let factor = relation.factor(sample.sizes, model.sizes());
+        #[expect(clippy::cast_precision_loss, reason = "at most 10000 entries")]
+        let target = target_entries as f64;
+        let size = Grown { from: relation.rows, to: relation.rows * factor, target };
+        let grown = statistics::grown(column, &sample.growth(key, &shares), size);
+        script.push(columns::write(key, &grown, major));
+    }
+    script.push("COMMIT;".to_owned());
+    session.batch_execute(&script.join("\n")).await.doing(|| "write the statistics".to_owned())?;
+    session.close().await;
+    Ok(())
+}
+
+/// Entries that statistics have: `default_statistics_target`.
+async fn statistics_target(session: &Session) -> anyhow::Result<u64> {
+    let doing = || "read default_statistics_target".to_owned();
+    let show = "SELECT setting::pg_catalog.int8 FROM pg_catalog.pg_settings WHERE name = 'default_statistics_target'";
+    let entries: i64 = session.query_one(show, &[]).await.doing(doing)?.try_get(0).doing(doing)?;
+    Ok(entries.cast_unsigned())
+}
+
+/// The plans of every operation at the present size, one for each of the drawn values.
+async fn plan_all(
+    run: &Run,
+    target: &Target,
+    scenarios: &[Scenario],
+    options: &Options,
+    model: &std::sync::Arc<Model>,
+) -> anyhow::Result<Vec<Planned>> {
+    let session = Session::connect(target, "scale").await?;
+    let catalog = Catalog::read(&session).await?;
+    let mut all = Vec::new();
+    for (scenario, op) in scenarios.iter().flat_map(|s| std::iter::repeat(s).zip(&s.ops)) {
+        for (name, statement) in op.named() {
+            let bindings = drawn(&Drawing::new(scenario, op, statement, options.seed, model));
+            for mode in options.modes.of(&statement.plan) {
+                let mut draws = Vec::new();
+                for values in &bindings {
+                    run.check()?;
+                    let plan = capture(&session, &statement.sql, values, mode, How::Planned);
+                    let plan = interruptible(run, &session, plan)
+                        .await
+                        .with_context(|| format!("explain {name} of {} ({})", scenario.name, mode.word()))?;
+                    let found = judged((&scenario.name, &name), &statement.plan, mode, &plan, &catalog);
+                    draws.push((found, plan.root.total_cost, outline(&plan, &catalog)));
+                }
+                all.push(Planned { draws });
+            }
+        }
+    }
+    session.close().await;
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(user_media: u64) -> Options {
+        Options {
+            sizes: Sizes { users: user_media / 100, media: user_media / 20, user_media },
+            sample_rows: SAMPLE_ROWS,
+            seed: 1,
+            modes: Modes::Promised,
+            planner: BTreeMap::new(),
+            settings_from: None,
+            what_if: WhatIf::default(),
+        }
+    }
+
+    #[test]
+    fn the_sample_has_the_ratios_of_the_whole() {
+        let sample = options(1_000_000_000).sample_sizes();
+        assert_eq!(sample, Sizes { users: 5_000, media: 25_000, user_media: 500_000 });
+    }
+
+    #[test]
+    fn plans_are_made_at_sizes_beyond_the_sample() {
+        let factors = |rows| options(rows).steps().iter().map(|step| step.0).collect::<Vec<_>>();
+        assert_eq!(factors(1_000_000_000), [1, 10, 100, 1_000]);
+        assert_eq!(factors(10_000_000), [100, 1_000]);
+        assert_eq!(factors(100_000), Vec::<u64>::new());
+    }
+}
