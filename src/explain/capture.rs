@@ -37,13 +37,7 @@ impl How {
 ///
 /// # Errors
 /// When the server refuses the statement or the values, or says something that is no plan.
-pub async fn capture(
-    session: &Session,
-    sql: &str,
-    values: &[String],
-    mode: Mode,
-    how: How,
-) -> Result<Plan> {
+pub async fn capture(session: &Session, sql: &str, values: &[String], mode: Mode, how: How) -> Result<Plan> {
     session.batch_execute("BEGIN").await.doing(|| "begin".to_owned())?;
     let plan = explain(session, sql, values, mode, how).await;
     let rolled_back = session.batch_execute("ROLLBACK").await;

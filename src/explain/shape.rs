@@ -70,8 +70,12 @@ fn node_shape(node: &Node, above: Option<&str>, catalog: &Catalog, aliases: &BTr
     let schema = node.schema.as_deref().or(above);
     let mut children: Vec<String> =
         node.children.iter().map(|child| node_shape(child, schema, catalog, aliases)).collect();
-    if matches!(node.kind.as_str(), "Append" | "Merge Append") {
+    let kind = node.kind.as_str();
+    // In which order they are asked depends on their costs, and makes no difference.
+    if matches!(kind, "Append" | "Merge Append" | "BitmapAnd" | "BitmapOr") {
         children.sort();
+    }
+    if matches!(kind, "Append" | "Merge Append") {
         children.dedup();
         if let [only] = children.as_mut_slice() {
             return std::mem::take(only);

@@ -2,7 +2,9 @@
 
 use omtdb::datagen::{Profile, Sizes};
 use omtdb::explain::Modes;
-use omtdb::explain::scale::{self, Flip, OpAtScale, Options, SAMPLE_ROWS, Scaled, WhatIf, planner_settings};
+use omtdb::explain::scale::{
+    self, Flip, Method, OpAtScale, Options, SAMPLE_ROWS, Scaled, WhatIf, planner_settings,
+};
 use omtdb::migrate::Source;
 use omtdb::pg::target::Secret;
 use omtdb::scenario::Scenario;
@@ -92,6 +94,7 @@ pub(super) async fn run(
         planner: std::collections::BTreeMap::new(),
         settings_from: None,
         what_if: WhatIf::default(),
+        method: Method::Sparse,
     };
     if let Some(url) = &args.settings_from {
         let other = PlaceArgs { url: Some(url.clone()), ..place.clone() }.resolve().await?.target;
@@ -123,7 +126,12 @@ fn refuse_other_places(place: &PlaceArgs) -> Result<(), UsageError> {
     ))
 }
 
-async fn one(place: &PlaceArgs, scenarios: &[Scenario], options: &Options, cx: &Cx) -> anyhow::Result<Scaled> {
+async fn one(
+    place: &PlaceArgs,
+    scenarios: &[Scenario],
+    options: &Options,
+    cx: &Cx,
+) -> anyhow::Result<Scaled> {
     let place = place.throw_away("scale").await?;
     let Some(lease) = &place.lease else { anyhow::bail!("there is no server to plan on") };
     let scaled =
@@ -133,7 +141,8 @@ async fn one(place: &PlaceArgs, scenarios: &[Scenario], options: &Options, cx: &
 
 fn text(scaled: &Scaled) -> String {
     let row = |op: &OpAtScale| {
-        let flip = op.flip.as_ref().map_or_else(|| "never".to_owned(), |flip| format!("at {}", Rows(flip.rows)));
+        let flip =
+            op.flip.as_ref().map_or_else(|| "never".to_owned(), |flip| format!("at {}", Rows(flip.rows)));
         [
             op.plan.scenario.clone(),
             op.plan.op.clone(),
@@ -145,7 +154,8 @@ fn text(scaled: &Scaled) -> String {
             op.plan.indexes.join(", "),
         ]
     };
-    let header = ["scenario", "operation", "mode", "contract", "leaves", "plan changes", "cost ratio", "indexes"];
+    let header =
+        ["scenario", "operation", "mode", "contract", "leaves", "plan changes", "cost ratio", "indexes"];
     let mut parts = vec![format!(
         "Plans for {}, from a sample of {}; nothing was executed.\n{}",
         scaled.scale.sizes,
@@ -153,7 +163,9 @@ fn text(scaled: &Scaled) -> String {
         table(header, scaled.ops.iter().map(row))
     )];
     parts.extend(scaled.ops.iter().filter_map(|op| Some(flip_text(op, op.flip.as_ref()?))));
-    parts.extend(scaled.ops.iter().map(|op| &op.plan).filter(|op| !op.violations.is_empty()).map(super::violations));
+    parts.extend(
+        scaled.ops.iter().map(|op| &op.plan).filter(|op| !op.violations.is_empty()).map(super::violations),
+    );
     parts.join("\n\n")
 }
 

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::pg::ident::literal;
-use crate::pg::error::{Doing as _, Result};
 use crate::pg::Session;
+use crate::pg::error::{Doing as _, Result};
+use crate::pg::ident::literal;
 
 /// First version with functions that write statistics.
 const RESTORES: u32 = 18;
@@ -42,7 +42,9 @@ pub(super) struct Common {
 impl Common {
     /// `None` where there are none.
     pub(super) fn of(values: &[(String, f64)]) -> Option<Self> {
-        let quoted = values.iter().map(|(value, _)| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")));
+        let quoted = values
+            .iter()
+            .map(|(value, _)| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")));
         let literal = format!("{{{}}}", quoted.collect::<Vec<_>>().join(","));
         let freqs = values.iter().map(|(_, freq)| *freq).collect();
         (!values.is_empty()).then_some(Self { values: literal, freqs })
@@ -164,7 +166,12 @@ fn update(key: &Key, column: &Column) -> String {
         ("eq", common.is_some(), shares(common.map(|c| &c.freqs)), values(common.map(|c| &c.values), "ty")),
         ("lt", column.histogram.is_some(), none(), values(column.histogram.as_ref(), "ty")),
         ("lt", correlation.is_some(), shares(correlation.as_ref()), none()),
-        ("elem_eq", elements.is_some(), shares(elements.map(|c| &c.freqs)), values(elements.map(|c| &c.values), "elem")),
+        (
+            "elem_eq",
+            elements.is_some(),
+            shares(elements.map(|c| &c.freqs)),
+            values(elements.map(|c| &c.values), "elem"),
+        ),
         ("elem_eq", column.element_counts.is_some(), shares(column.element_counts.as_ref()), none()),
     ];
     let mut sets = vec![
@@ -195,7 +202,10 @@ pub(super) async fn prepare(session: &Session) -> Result<()> {
     if session.version().major() >= RESTORES {
         return Ok(());
     }
-    session.batch_execute(include_str!("types.sql")).await.doing(|| "read the types of the columns".to_owned())
+    session
+        .batch_execute(include_str!("types.sql"))
+        .await
+        .doing(|| "read the types of the columns".to_owned())
 }
 
 #[cfg(test)]

@@ -4,11 +4,22 @@ use super::{Flip, OpAtScale};
 use crate::datagen::Sizes;
 use crate::explain::OpPlan;
 
-/// The plans of one operation in one mode at one size: for each of the drawn values what was found of it, its estimated cost,
-/// and its outline.
+/// The plans of one operation in one mode at one size.
 #[derive(Debug, Clone)]
-pub(super) struct Planned {
-    pub(super) draws: Vec<(OpPlan, f64, String)>,
+pub struct Planned {
+    /// One for each of the drawn values.
+    pub draws: Vec<Draw>,
+}
+
+/// The plan for one of the drawn values.
+#[derive(Debug, Clone)]
+pub struct Draw {
+    /// What was found of it.
+    pub found: OpPlan,
+    /// The planner's cost of all rows.
+    pub cost: f64,
+    /// The plan without leaves and costs.
+    pub outline: String,
 }
 
 /// What each operation comes to, from its plans at each size, the smallest first: factor, sizes, operations.
@@ -23,16 +34,16 @@ fn flip_of(sizes: &[(u64, Sizes, Vec<Planned>)], op: usize) -> Option<OpAtScale>
         let before = first.get(draw)?;
         sizes.iter().find_map(|(factor, sizes, ops)| {
             let after = ops.get(op)?.draws.get(draw)?;
-            (after.0.fingerprint != before.0.fingerprint).then(|| Flip {
+            (after.found.fingerprint != before.found.fingerprint).then(|| Flip {
                 factor: *factor,
                 rows: sizes.user_media,
-                before: before.2.clone(),
-                after: after.2.clone(),
+                before: before.outline.clone(),
+                after: after.outline.clone(),
             })
         })
     };
     let flip = (0..first.len()).filter_map(changed).min_by_key(|flip| flip.factor);
-    let (worst, found) = last.iter().enumerate().max_by_key(|(_, (plan, _, _))| plan.violations.len())?;
-    let cost_ratio = found.1 / first.get(worst)?.1.max(f64::MIN_POSITIVE);
-    Some(OpAtScale { plan: found.0.clone(), flip, cost_ratio })
+    let (worst, draw) = last.iter().enumerate().max_by_key(|(_, draw)| draw.found.violations.len())?;
+    let cost_ratio = draw.cost / first.get(worst)?.cost.max(f64::MIN_POSITIVE);
+    Some(OpAtScale { plan: draw.found.clone(), flip, cost_ratio })
 }

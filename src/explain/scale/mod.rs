@@ -9,6 +9,8 @@
 
 mod columns;
 mod flips;
+mod known;
+mod pages;
 mod relations;
 mod sample;
 mod settings;
@@ -20,8 +22,11 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use self::flips::{Planned, flips};
-use self::sample::{Sample, shares};
+use self::flips::flips;
+pub use self::flips::{Draw, Planned};
+use self::known::Known;
+use self::relations::{Relation, Size};
+use self::sample::Sample;
 use self::statistics::Grown;
 use super::capture::{How, capture};
 use super::catalog::Catalog;
@@ -33,8 +38,8 @@ use crate::pg::cluster::Settings;
 use crate::pg::error::Doing as _;
 use crate::pg::{Cluster, Session, Target};
 use crate::run::Run;
-use crate::scenario::draw::Drawing;
 use crate::scenario::Scenario;
+use crate::scenario::draw::Drawing;
 use crate::verdict::{UsageError, Verdict};
 
 pub use self::settings::planner_settings;
@@ -43,6 +48,27 @@ pub use self::settings::planner_settings;
 const PARTS: [u64; 4] = [1_000, 100, 10, 1];
 /// Rows of `interaction.user_media` in the sample, by default: some 30,000 a leaf, which is what ANALYZE looks at.
 pub const SAMPLE_ROWS: u64 = 500_000;
+
+/// How much the planner is told of the size. The last two are what others do; they are here to be measured against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Files of the size, and statistics of it.
+    Sparse,
+    /// The number of rows alone.
+    RowsAlone,
+    /// Nothing: the sample as it is.
+    Sample,
+}
+
+impl Method {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Sparse => "sparse",
+            Self::RowsAlone => "rows alone",
+            Self::Sample => "sample",
+        }
+    }
+}
 
 /// What to plan for.
 #[derive(Debug, Clone)]
@@ -61,6 +87,8 @@ pub struct Options {
     pub settings_from: Option<String>,
     /// What to change in the schema.
     pub what_if: WhatIf,
+    /// How much the planner is told.
+    pub method: Method,
 }
 
 /// A schema that is not there yet.
@@ -86,7 +114,8 @@ impl Options {
     /// Sizes of the sample: the ratios are those of the whole.
     fn sample_sizes(&self) -> Sizes {
         let of = |size: u64| {
-            let part = u128::from(size) * u128::from(self.sample_rows) / u128::from(self.sizes.user_media.max(1));
+            let part =
+                u128::from(size) * u128::from(self.sample_rows) / u128::from(self.sizes.user_media.max(1));
             u64::try_from(part).unwrap_or(u64::MAX).clamp(1, size)
         };
         let user_media = self.sample_rows.min(self.sizes.user_media);
@@ -122,7 +151,7 @@ pub struct Scale {
     pub sizes: Sizes,
     /// Rows that were loaded.
     pub sample_rows: u64,
-    /// Always `sparse`: files of the size, statistics by the generator's model, EXPLAIN alone.
+    /// `sparse`: files of the size, statistics by the generator's model, EXPLAIN alone.
     pub method: String,
     /// The server whose planner settings these are; PostgreSQL's defaults where none is named.
     pub settings_from: Option<String>,
@@ -178,15 +207,21 @@ pub async fn run(
     let steps = options.steps();
     if steps.is_empty() {
         let (rows, sample) = (options.sizes.user_media, options.sample_rows);
-        return Err(UsageError(format!("{rows} rows are fewer than the sample's {sample}: load them, or --sample fewer")).into());
+        return Err(UsageError(format!(
+            "{rows} rows are fewer than the sample's {sample}: load them, or --sample fewer"
+        ))
+        .into());
     }
-    let sample = sample::make(run, (cluster, target), migrations, options).await.context("make the sample")?;
+    let sample =
+        sample::make(run, (cluster, target), migrations, options).await.context("make the sample")?;
     let task = run.task("plans at scale", Some(steps.len() as u64), "sizes");
     let mut planned = Vec::new();
     for (factor, sizes) in &steps {
         run.check()?;
         let model = Model::new(options.seed, *sizes, &Shape::default());
-        grow((cluster, target), &sample, &model).await.with_context(|| format!("grow to {sizes}"))?;
+        grow((cluster, target), &sample, &model, options.method)
+            .await
+            .with_context(|| format!("grow to {sizes}"))?;
         planned.push((*factor, *sizes, plan_all(run, target, scenarios, options, &model.into()).await?));
         task.advance(1);
     }
@@ -194,38 +229,66 @@ pub async fn run(
         rows: options.sizes.user_media,
         sizes: options.sizes,
         sample_rows: options.sample_rows,
-        method: "sparse".to_owned(),
+        method: options.method.word().to_owned(),
         settings_from: options.settings_from.clone(),
         settings: options.planner.clone(),
     };
     Ok(Scaled { scale, ops: flips(planned) })
 }
 
+/// The plans at the whole size alone, for each of the drawn values.
+///
+/// # Errors
+/// As with [`run`].
+pub async fn predict(
+    run: &Run,
+    (cluster, target): (&Cluster, &Target),
+    migrations: &Source,
+    scenarios: &[Scenario],
+    options: &Options,
+) -> anyhow::Result<Vec<Planned>> {
+    let sample =
+        sample::make(run, (cluster, target), migrations, options).await.context("make the sample")?;
+    let model = Model::new(options.seed, options.sizes, &Shape::default());
+    grow((cluster, target), &sample, &model, options.method).await?;
+    plan_all(run, target, scenarios, options, &model.into()).await
+}
+
 /// Makes files and catalog as they would be with the data of `model`.
-async fn grow((cluster, target): (&Cluster, &Target), sample: &Sample, model: &Model) -> anyhow::Result<()> {
-    let sizes = sample.relations.iter().map(|one| one.grown(one.factor(sample.sizes, model.sizes())));
-    let sizes: Vec<_> = sizes.collect();
+async fn grow(
+    (cluster, target): (&Cluster, &Target),
+    sample: &Sample,
+    model: &Model,
+    method: Method,
+) -> anyhow::Result<()> {
+    if method == Method::Sample {
+        return Ok(());
+    }
+    let known = Known::of(model, &sample.leaves, sample.entries);
+    let rows = |one: &Relation| one.rows_at(sample.sizes, model.sizes(), &known);
+    let sizes: Vec<_> = sample.relations.iter().map(|one| one.grown(rows(one))).collect();
     cluster.grow(&Settings::new(), |data| {
         for (relation, size) in sample.relations.iter().zip(&sizes) {
-            if let Some(path) = &relation.path {
-                relations::extend(&data.join(path), size.pages)?;
+            if method == Method::Sparse {
+                relation.grow(data, *size)?;
             }
         }
         Ok(())
     })?;
     let session = Session::connect(target, "scale").await?;
     let major = session.version().major();
-    let target_entries = statistics_target(&session).await?;
-    let shares = shares(model, target_entries);
     let mut script = vec!["BEGIN;".to_owned()];
-    script.extend(sample.relations.iter().zip(&sizes).map(|(relation, size)| relation.write(*size, major)));
-    for (key, column) in &sample.columns {
+    script.extend(sample.relations.iter().zip(&sizes).map(|(relation, size)| {
+        // With the pages as they are, so many rows are on each of them.
+        let (pages, visible) = (relation.pages, relation.visible);
+        let size = if method == Method::RowsAlone { Size { pages, visible, ..*size } } else { *size };
+        relation.write(size, major)
+    }));
+    for (key, column) in sample.columns.iter().filter(|_| method == Method::Sparse) {
         let Some(relation) = sample.relation(key) else { continue };
-        let factor = relation.factor(sample.sizes, model.sizes());
         #[expect(clippy::cast_precision_loss, reason = "at most 10000 entries")]
-        let target = target_entries as f64;
-        let size = Grown { from: relation.rows, to: relation.rows * factor, target };
-        let grown = statistics::grown(column, &sample.growth(key, &shares), size);
+        let size = Grown { from: relation.rows, to: rows(relation), target: sample.entries as f64 };
+        let grown = statistics::grown(column, &sample.growth(key, &known), size);
         script.push(columns::write(key, &grown, major));
     }
     script.push("COMMIT;".to_owned());
@@ -234,16 +297,11 @@ async fn grow((cluster, target): (&Cluster, &Target), sample: &Sample, model: &M
     Ok(())
 }
 
-/// Entries that statistics have: `default_statistics_target`.
-async fn statistics_target(session: &Session) -> anyhow::Result<u64> {
-    let doing = || "read default_statistics_target".to_owned();
-    let show = "SELECT setting::pg_catalog.int8 FROM pg_catalog.pg_settings WHERE name = 'default_statistics_target'";
-    let entries: i64 = session.query_one(show, &[]).await.doing(doing)?.try_get(0).doing(doing)?;
-    Ok(entries.cast_unsigned())
-}
-
-/// The plans of every operation at the present size, one for each of the drawn values.
-async fn plan_all(
+/// The plans of every operation at the present size, one for each of the drawn values; in their order.
+///
+/// # Errors
+/// When the server refuses a statement, or the run is interrupted.
+pub async fn plan_all(
     run: &Run,
     target: &Target,
     scenarios: &[Scenario],
@@ -265,7 +323,8 @@ async fn plan_all(
                         .await
                         .with_context(|| format!("explain {name} of {} ({})", scenario.name, mode.word()))?;
                     let found = judged((&scenario.name, &name), &statement.plan, mode, &plan, &catalog);
-                    draws.push((found, plan.root.total_cost, outline(&plan, &catalog)));
+                    let (cost, outline) = (plan.root.total_cost, outline(&plan, &catalog));
+                    draws.push(Draw { found, cost, outline });
                 }
                 all.push(Planned { draws });
             }
@@ -288,6 +347,7 @@ mod tests {
             planner: BTreeMap::new(),
             settings_from: None,
             what_if: WhatIf::default(),
+            method: Method::Sparse,
         }
     }
 

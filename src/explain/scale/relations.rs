@@ -1,14 +1,17 @@
-//! Sizes of tables and indexes: what they would be (pure), and files that have them without taking room.
+//! Sizes of tables and indexes: what they would be, and files that have them without taking room.
 //!
 //! The planner asks the file system how many pages a table has, and takes from the catalog only how many rows are on a page
 //! (`table_block_relation_estimate_size` in PostgreSQL's `tableam.c`). A sparse file of zeros has the size and takes no room,
 //! and pages of zeros are valid ones.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
+use super::known::Known;
+use super::pages::{self, Counted, Filling};
 use crate::datagen::Sizes;
 use crate::pg::Session;
 use crate::pg::error::{Doing as _, Result};
@@ -26,20 +29,27 @@ pub(super) struct Relation {
     pub(super) schema: String,
     pub(super) name: String,
     pub(super) kind: Kind,
-    /// The table that it is, or is a leaf or an index of.
+    /// The name of the table that it is, or is an index of.
+    pub(super) owner: String,
+    /// The same of the table that this one is a leaf of.
     pub(super) root: (String, String),
     /// Below the data directory; none for what has no rows of its own.
     pub(super) path: Option<PathBuf>,
     pub(super) pages: u64,
     pub(super) rows: f64,
     pub(super) visible: u64,
+    /// The same for relations that are filled alike.
+    alike: String,
+    /// How its rows fill its pages, where that was looked at.
+    filling: Option<Filling>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Table,
     Partitioned,
-    Index,
+    Btree,
+    OtherIndex,
 }
 
 /// What the catalog is to say of a relation, and its file.
@@ -48,39 +58,47 @@ pub(super) struct Size {
     pub(super) pages: u64,
     pub(super) rows: f64,
     pub(super) visible: u64,
+    /// Levels of a B-tree above its leaves.
+    pub(super) height: u32,
 }
 
 impl Relation {
-    /// How many times more rows its table has at `to` than at `from`.
-    pub(super) fn factor(&self, from: Sizes, to: Sizes) -> f64 {
+    /// Rows of its table at `to`, of which so much is `known`.
+    pub(super) fn rows_at(&self, from: Sizes, to: Sizes, known: &Known) -> f64 {
         let (schema, name) = (self.root.0.as_str(), self.root.1.as_str());
         #[expect(clippy::cast_precision_loss, reason = "rows, far below 2^53")]
-        let ratio = |to: u64, from: u64| to as f64 / from as f64;
+        let ratio = |to: u64, from: u64| self.rows.max(0.0) * (to as f64 / from as f64);
         match schema {
-            _ if (schema, name) == USER_MEDIA => ratio(to.user_media, from.user_media),
+            _ if (schema, name) == USER_MEDIA => known.rows(&self.owner),
             "media" => ratio(to.media, from.media),
             // Lists, sessions, events: each user has so many.
             _ => ratio(to.users, from.users),
         }
     }
 
-    /// Its size when its table has `factor` times the rows.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "pages")]
-    pub(super) fn grown(&self, factor: f64) -> Size {
-        let rows = (self.rows * factor).max(0.0);
-        // An index begins with a page about itself.
-        let fixed = u64::from(self.kind == Kind::Index).min(self.pages);
-        let filled = (self.pages - fixed) as f64;
-        // The last page is half full on average: of many rows it makes no difference, of few it would be multiplied.
-        let filled = if filled > 1.0 { filled - 0.5 } else { filled };
-        let pages = fixed + (filled * factor).ceil() as u64;
+    /// Its size when its table has `rows`.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "pages"
+    )]
+    pub(super) fn grown(&self, rows: f64) -> Size {
+        let (pages, height) = match self.filling {
+            Some(filling) => filling.pages(rows),
+            None if self.rows > 0.0 => ((self.pages as f64 * rows / self.rows).ceil() as u64, 0),
+            None => (self.pages, 0),
+        };
         let share = if self.pages == 0 { 0.0 } else { self.visible as f64 / self.pages as f64 };
-        Size { pages, rows, visible: (pages as f64 * share) as u64 }
+        // What is there stays there, and so do the roots on top of it.
+        let own = if height > 0 { self.pages + 1 + u64::from(height) } else { self.pages };
+        let pages = pages.max(own);
+        Size { pages, rows, visible: (pages as f64 * share) as u64, height }
     }
 
     /// The statement that gives the catalog this size.
     pub(super) fn write(&self, size: Size, major: u32) -> String {
-        let Size { pages, rows, visible } = size;
+        let Size { pages, rows, visible, .. } = size;
         if major >= 18 {
             let [schema, name] = [&self.schema, &self.name].map(|text| literal(text));
             let pages = if self.kind == Kind::Partitioned { "-1".to_owned() } else { pages.to_string() };
@@ -113,20 +131,58 @@ fn relation(row: &tokio_postgres::Row) -> std::result::Result<Relation, tokio_po
         name: row.try_get("name")?,
         kind: match kind.as_str() {
             "p" => Kind::Partitioned,
-            "i" => Kind::Index,
+            "b" => Kind::Btree,
+            "i" => Kind::OtherIndex,
             _ => Kind::Table,
         },
+        owner: row.try_get("owner")?,
         root: (row.try_get("root_schema")?, row.try_get("root_name")?),
         path: path.map(PathBuf::from),
         pages: row.try_get::<_, i64>("pages")?.cast_unsigned(),
         rows: row.try_get("rows")?,
         visible: row.try_get::<_, i64>("visible")?.cast_unsigned(),
+        alike: row.try_get("alike")?,
+        filling: None,
     })
+}
+
+/// Looks how the rows of `relations` fill their pages below `data`, where everything has been written.
+pub(super) fn look(relations: &mut [Relation], data: &Path) -> io::Result<()> {
+    let mut counted: BTreeMap<String, Counted> = BTreeMap::new();
+    for relation in relations.iter() {
+        let Some(path) = relation.path.as_ref().map(|path| data.join(path)) else { continue };
+        let alike = counted.entry(relation.alike.clone()).or_default();
+        match relation.kind {
+            Kind::Table => alike.add_heap(&path, relation.rows)?,
+            Kind::Btree => alike.add_btree(&path, relation.rows)?,
+            Kind::Partitioned | Kind::OtherIndex => {}
+        }
+    }
+    for relation in relations {
+        let alike = counted.get(&relation.alike);
+        relation.filling = match relation.kind {
+            Kind::Table => alike.and_then(Counted::heap),
+            Kind::Btree => alike.and_then(Counted::btree),
+            Kind::Partitioned | Kind::OtherIndex => None,
+        };
+    }
+    Ok(())
+}
+
+impl Relation {
+    /// Gives it `size` below `data`, whose server stands still.
+    pub(super) fn grow(&self, data: &Path, size: Size) -> io::Result<()> {
+        let Some(path) = self.path.as_ref().map(|path| data.join(path)) else { return Ok(()) };
+        if self.kind == Kind::Btree {
+            pages::heighten(&path, self.pages, size.height)?;
+        }
+        extend(&path, size.pages)
+    }
 }
 
 /// Gives the relation whose first file is `path` so many pages, the new ones without room on the disk. Its server stands
 /// still.
-pub(super) fn extend(path: &Path, pages: u64) -> io::Result<()> {
+fn extend(path: &Path, pages: u64) -> io::Result<()> {
     let owner = fs::metadata(path)?;
     for segment in 0..pages.div_ceil(SEGMENT) {
         let path = if segment == 0 { path.to_owned() } else { with_number(path, segment) };
@@ -157,17 +213,20 @@ mod tests {
     fn relation(kind: Kind, pages: u64, rows: f64) -> Relation {
         let (schema, name) = ("interaction".to_owned(), "user_media_m16_r00".to_owned());
         let root = (USER_MEDIA.0.to_owned(), USER_MEDIA.1.to_owned());
-        Relation { schema, name, kind, root, path: None, pages, rows, visible: pages }
+        let (path, alike, owner) = (None, String::new(), name.clone());
+        Relation { schema, name, kind, owner, root, path, pages, rows, visible: pages, alike, filling: None }
     }
 
     #[test]
     fn sizes_follow_the_rows_of_their_table() {
-        let sizes = |users| Sizes { users, media: 10 * users, user_media: 100 * users };
         let table = relation(Kind::Table, 100, 4_000.0);
-        assert!((table.factor(sizes(10), sizes(1_000)) - 100.0).abs() < 1e-9);
-        assert_eq!(table.grown(100.0), Size { pages: 9_950, rows: 400_000.0, visible: 9_950 });
-        assert_eq!(relation(Kind::Index, 11, 4_000.0).grown(100.0).pages, 1 + 950);
-        assert_eq!(relation(Kind::Table, 0, 0.0).grown(100.0), Size { pages: 0, rows: 0.0, visible: 0 });
+        assert_eq!(
+            table.grown(400_000.0),
+            Size { pages: 10_000, rows: 400_000.0, visible: 10_000, height: 0 }
+        );
+        let filling = Some(Filling::Heap { rows_per_page: 50.0 });
+        assert_eq!(Relation { filling, ..table }.grown(400_000.0).pages, 8_000);
+        assert_eq!(relation(Kind::Table, 0, 0.0).grown(0.0).pages, 0);
     }
 
     #[test]

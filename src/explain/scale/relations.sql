@@ -12,7 +12,10 @@ WITH RECURSIVE root AS (
 SELECT
     n.nspname::text AS schema,
     c.relname::text AS name,
-    c.relkind::text AS kind,
+    CASE WHEN am.amname = 'btree' THEN 'b' ELSE c.relkind::text END AS kind,
+    -- Leaves of one table are filled alike, and so are their indexes on the same columns.
+    pg_catalog.concat_ws(' ', rc.oid, x.indkey, pg_catalog.pg_get_expr(x.indexprs, x.indrelid)) AS alike,
+    coalesce(t.relname, c.relname)::text AS owner,
     rn.nspname::text AS root_schema,
     rc.relname::text AS root_name,
     pg_catalog.pg_relation_filepath(c.oid) AS path,
@@ -22,6 +25,8 @@ SELECT
 FROM pg_catalog.pg_class AS c
 INNER JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_index AS x ON x.indexrelid = c.oid
+LEFT JOIN pg_catalog.pg_class AS t ON t.oid = x.indrelid
+LEFT JOIN pg_catalog.pg_am AS am ON am.oid = c.relam AND c.relkind = 'i'
 INNER JOIN root AS r ON r.oid = coalesce(x.indrelid, c.oid)
 INNER JOIN pg_catalog.pg_class AS rc ON rc.oid = r.root
 INNER JOIN pg_catalog.pg_namespace AS rn ON rn.oid = rc.relnamespace

@@ -8,10 +8,12 @@ use anyhow::Context as _;
 
 use super::Options;
 use super::columns::{self, Column, Key};
+use super::known::Known;
 use super::relations::{self, Relation};
-use super::statistics::{Growth, Shares};
-use crate::datagen::{self, Model, Sizes, Spec};
+use super::statistics::Growth;
+use crate::datagen::{self, Sizes, Spec};
 use crate::migrate::{self, Source};
+use crate::partition::map::{self, Leaf};
 use crate::pg::cluster::Settings;
 use crate::pg::error::{Doing as _, Result};
 use crate::pg::ident::{qualified, quoted};
@@ -24,13 +26,18 @@ pub(super) struct Sample {
     pub(super) sizes: Sizes,
     pub(super) relations: Vec<Relation>,
     pub(super) columns: BTreeMap<Key, Column>,
+    /// Entries that statistics have.
+    pub(super) entries: u64,
+    /// Leaves of `interaction.user_media`.
+    pub(super) leaves: Vec<Leaf>,
     /// Of columns whose values become more with the rows: how many values there are of each number of rows.
     groups: BTreeMap<Key, Vec<(f64, f64)>>,
 }
 
 /// Nothing may touch the files later, and nothing of it has to outlive a crash.
 fn settings(options: &Options) -> Settings {
-    let calm = [("autovacuum", "off"), ("fsync", "off"), ("synchronous_commit", "off"), ("max_wal_size", "16GB")];
+    let calm =
+        [("autovacuum", "off"), ("fsync", "off"), ("synchronous_commit", "off"), ("max_wal_size", "16GB")];
     let calm = calm.map(|(name, value)| (name.to_owned(), value.to_owned()));
     options.planner.iter().map(|(name, value)| (name.clone(), value.clone())).chain(calm).collect()
 }
@@ -54,16 +61,29 @@ pub(super) async fn make(
     super::what_if::change_indexes(&session, &options.what_if).await?;
     let task = run.task("statistics", None, "statements");
     session.batch_execute("VACUUM (ANALYZE)").await.doing(|| "vacuum and analyze the sample".to_owned())?;
+    session.batch_execute("CHECKPOINT").await.doing(|| "write the sample".to_owned())?;
     drop(task);
+    let mut relations = relations::read(&session).await?;
+    relations::look(&mut relations, &cluster.data_dir()).context("look at the sample's pages")?;
     let sample = Sample {
         sizes,
-        relations: relations::read(&session).await?,
+        relations,
         columns: columns::read(&session).await?,
+        entries: statistics_target(&session).await?,
+        leaves: map::live_leaves(&session, USER_MEDIA.0, USER_MEDIA.1).await?,
         groups: groups(&session).await?,
     };
     columns::prepare(&session).await?;
     session.close().await;
     Ok(sample)
+}
+
+/// Entries that statistics have: `default_statistics_target`.
+async fn statistics_target(session: &Session) -> Result<u64> {
+    let doing = || "read default_statistics_target".to_owned();
+    let show = "SELECT setting::pg_catalog.int8 FROM pg_catalog.pg_settings WHERE name = 'default_statistics_target'";
+    let entries: i64 = session.query_one(show, &[]).await.doing(doing)?.try_get(0).doing(doing)?;
+    Ok(entries.cast_unsigned())
 }
 
 /// How often values occur in the columns whose values become more.
@@ -77,7 +97,7 @@ async fn groups(session: &Session) -> Result<BTreeMap<Key, Vec<(f64, f64)>>> {
             column: row.try_get("column").doing(doing)?,
             inherited: row.try_get("inherited").doing(doing)?,
         };
-        if is_popular(&key.schema, &key.relation, &key.column) {
+        if Known::is_known(&key) {
             continue;
         }
         let (table, column) = (qualified(&key.schema, &key.relation), quoted(&key.column));
@@ -92,55 +112,17 @@ async fn groups(session: &Session) -> Result<BTreeMap<Key, Vec<(f64, f64)>>> {
     Ok(found)
 }
 
-/// Whether the values of a column are chosen by popularity: with more media each has another share.
-fn is_popular(schema: &str, relation: &str, column: &str) -> bool {
-    (schema, column) == (USER_MEDIA.0, "media_id") && relation.starts_with(USER_MEDIA.1)
-}
-
 impl Sample {
-    /// How the values of the column `key` change as the data become those of `model`.
-    pub(super) fn growth(&self, key: &Key, shares: &Shares) -> Growth {
-        if is_popular(&key.schema, &key.relation, &key.column) {
-            return Growth::Shares(shares.clone());
+    /// How the values of the column `key` change as the data become those of which so much is `known`.
+    pub(super) fn growth(&self, key: &Key, known: &Known) -> Growth {
+        match known.shares(key) {
+            Some(shares) => Growth::Shares(shares.clone()),
+            None => self.groups.get(key).map_or(Growth::Fixed, |groups| Growth::Groups(groups.clone())),
         }
-        self.groups.get(key).map_or(Growth::Fixed, |groups| Growth::Groups(groups.clone()))
     }
 
     /// The table or index that the column `key` is of.
     pub(super) fn relation(&self, key: &Key) -> Option<&Relation> {
         self.relations.iter().find(|one| (&one.schema, &one.name) == (&key.schema, &key.relation))
-    }
-}
-
-/// The shares of the rows of `interaction.user_media` that media have in `model`; `first` of them with their ids.
-#[expect(clippy::cast_precision_loss, reason = "ranks, far below 2^53")]
-pub(super) fn shares(model: &Model, first: u64) -> Shares {
-    let (popularity, media) = (model.popularity(), model.sizes().media);
-    let between = |from: u64, to: u64| popularity.share_below(to) - popularity.share_below(from);
-    let named = |rank: u64| (model.media_id(model.media_by_rank(rank)).to_string(), between(rank, rank + 1));
-    let (mut all, mut from) = (Vec::new(), 0);
-    while from < media {
-        let to = (from + 1 + from / 64).min(media);
-        let number = (to - from) as f64;
-        all.push((between(from, to) / number, number));
-        from = to;
-    }
-    Shares { first: (0..first.min(media)).map(named).collect(), all }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::datagen::Shape;
-
-    #[test]
-    fn shares_are_all_of_the_rows() {
-        let sizes = Sizes { users: 100, media: 5_000, user_media: 10_000 };
-        let shares = shares(&Model::new(1, sizes, &Shape::default()), 10);
-        let total: f64 = shares.all.iter().map(|(share, number)| share * number).sum();
-        let media: f64 = shares.all.iter().map(|(_, number)| number).sum();
-        assert!((total - 1.0).abs() < 1e-9 && (media - 5_000.0).abs() < 1e-9);
-        assert!(shares.first.len() == 10 && shares.first[0].1 > shares.first[9].1);
-        assert!((shares.first[3].1 - shares.all[3].0).abs() < 1e-12);
     }
 }

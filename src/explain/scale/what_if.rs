@@ -32,7 +32,10 @@ pub(super) async fn repartition(session: &Session, leaves: u64) -> Result<()> {
 pub(super) async fn change_indexes(session: &Session, what_if: &WhatIf) -> Result<()> {
     for definition in &what_if.with_index {
         // By the extended protocol, which takes one statement.
-        session.execute(definition, &[]).await.doing(|| format!("make the index of --with-index: {definition}"))?;
+        session
+            .execute(definition, &[])
+            .await
+            .doing(|| format!("make the index of --with-index: {definition}"))?;
     }
     for name in &what_if.without_index {
         let find = "SELECT n.nspname::text, x.indrelid::pg_catalog.regclass::text AS owner, k.conname::text AS constraint_name
@@ -48,7 +51,9 @@ pub(super) async fn change_indexes(session: &Session, what_if: &WhatIf) -> Resul
         let (schema, owner): (String, String) = (row.try_get(0).doing(doing)?, row.try_get(1).doing(doing)?);
         let constraint: Option<String> = row.try_get(2).doing(doing)?;
         let drop = match constraint {
-            Some(constraint) => format!("ALTER TABLE {owner} DROP CONSTRAINT {} CASCADE", quoted(&constraint)),
+            Some(constraint) => {
+                format!("ALTER TABLE {owner} DROP CONSTRAINT {} CASCADE", quoted(&constraint))
+            }
             None => format!("DROP INDEX {}", qualified(&schema, name)),
         };
         session.batch_execute(&drop).await.doing(doing)?;

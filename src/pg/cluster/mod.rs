@@ -315,10 +315,14 @@ impl Cluster {
     /// Those of stopping and starting, and `grow`'s.
     pub fn grow(&self, settings: &Settings, grow: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
         let _busy = lock(&self.home, self.name(), &self.programs)?;
-        let mut mark = self.mark.clone();
-        mark.grown = true;
-        mark.write(&self.dir())?;
         server::stop(self, true)?;
+        let mut mark = Mark::read(&self.dir())?.unwrap_or_else(|| self.mark.clone());
+        if !mark.grown {
+            mark.grown = true;
+            mark.write(&self.dir())?;
+            // Pages that we write have none.
+            run(self.programs.command("pg_checksums").arg("--disable").arg("--pgdata").arg(self.data_dir()))?;
+        }
         server::write_settings(self, settings)?;
         file("grow the files of", &self.data_dir(), grow(&self.data_dir()))?;
         server::start(self).map(|_| ())
