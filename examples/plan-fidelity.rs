@@ -38,6 +38,7 @@ async fn main() -> anyhow::Result<()> {
         modes: Modes::Promised,
         planner: BTreeMap::new(),
         settings_from: None,
+        standing: None,
         what_if: WhatIf::default(),
         method: Method::Sparse,
     };

@@ -127,11 +127,16 @@ mod tests {
             violations: Vec::new(),
             fingerprint: "x".to_owned(),
             plan: "Index Scan".to_owned(),
+            outline: String::new(),
+            pruned: None,
+            row_error: None,
+            locks: 1,
         }
     }
 
     fn found(candidate: OpPlan) -> Vec<Change> {
-        changes(&Explained { ops: vec![plan()] }, &Explained { ops: vec![candidate] })
+        let explained = |plan| Explained { ops: vec![plan], changes: Vec::new() };
+        changes(&explained(plan()), &explained(candidate))
     }
 
     #[test]
@@ -164,8 +169,11 @@ mod tests {
 
     #[test]
     fn log_counts_where_both_sides_tell_it() {
-        let base = Explained { ops: vec![OpPlan { wal_bytes: Some(1_000), ..plan() }] };
-        let with = |wal_bytes| changes(&base, &Explained { ops: vec![OpPlan { wal_bytes, ..plan() }] }).len();
+        let base = Explained { ops: vec![OpPlan { wal_bytes: Some(1_000), ..plan() }], changes: Vec::new() };
+        let with = |wal_bytes| {
+            let ops = vec![OpPlan { wal_bytes, ..plan() }];
+            changes(&base, &Explained { ops, changes: Vec::new() }).len()
+        };
         assert_eq!((with(None), with(Some(1_050)), with(Some(1_200))), (0, 0, 1));
     }
 }

@@ -56,19 +56,24 @@ async fn explain(session: &Session, sql: &str, values: &[String], mode: Mode, ho
     session.execute(&prepare, &[]).await.doing(|| "prepare the statement".to_owned())?;
     let execute = execute_statement(&parameter_types(session).await?, values)?;
     let explain = format!("EXPLAIN ({}) {execute}", how.options());
-    let mut document = once(session, &explain).await?;
+    let (mut document, mut locks) = once(session, &explain).await?;
     for _ in 0..mode.discarded(how) {
-        document = once(session, &explain).await?;
+        (document, locks) = once(session, &explain).await?;
     }
-    Plan::from_json(document).map_err(|error| PgError::broken("read the plan", error.to_string()))
+    let plan =
+        Plan::from_json(document).map_err(|error| PgError::broken("read the plan", error.to_string()))?;
+    Ok(Plan { locks, ..plan })
 }
 
-async fn once(session: &Session, explain: &str) -> Result<serde_json::Value> {
+/// What EXPLAIN says, and the locks that were taken.
+async fn once(session: &Session, explain: &str) -> Result<(serde_json::Value, u32)> {
     let doing = || "execute the statement".to_owned();
     session.batch_execute("SAVEPOINT execution").await.doing(doing)?;
     let document = session.query_one(explain, &[]).await.doing(doing)?.try_get(0).doing(doing)?;
+    let locks: i64 =
+        session.query_one(include_str!("locks.sql"), &[]).await.doing(doing)?.try_get(0).doing(doing)?;
     session.batch_execute("ROLLBACK TO SAVEPOINT execution").await.doing(doing)?;
-    Ok(document)
+    Ok((document, u32::try_from(locks).unwrap_or(u32::MAX)))
 }
 
 /// The types PostgreSQL settled on for the placeholders, as they are written in a cast.

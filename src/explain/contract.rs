@@ -7,6 +7,8 @@
 //! or a hash aggregate of any process that wrote to disk. *Buffers* are those of the plan's execution, hit and read; what
 //! planning reads, and what foreign keys' triggers read after the plan has run, is not in them.
 
+mod limits;
+
 use super::Mode;
 use super::catalog::{Catalog, Relation};
 use super::scan::{IndexUse, Scan, indexes, scanned_leaves, scans};
@@ -30,7 +32,7 @@ pub fn violations(plan: &Plan, contract: &PlanContract, catalog: &Catalog, mode:
     for &forbidden in &contract.forbid {
         found.extend(occurrences(forbidden, plan, &scans));
     }
-    found.extend(too_many_buffers(plan, contract.max_buffers));
+    found.extend(limits::exceeded(plan, contract, mode));
     found
 }
 
@@ -239,19 +241,6 @@ fn nested_loop(node: &Node, most: u64) -> Option<String> {
             &format!("nested_loop_over: the inner side ran {loops} times, {most} allowed"),
             &format!("{} <- {}", quote(node), quote_below(inner)),
             "bring the outer side's row estimate right (ANALYZE), or give the join an order or an index that needs fewer lookups",
-        )
-    })
-}
-
-fn too_many_buffers(plan: &Plan, most: Option<u64>) -> Option<String> {
-    let (most, found) = (most?, plan.root.buffers());
-    let heaviest =
-        plan.root.walk().into_iter().filter(|node| node.children.is_empty()).max_by_key(|n| n.buffers());
-    (found > most).then(|| {
-        violation(
-            &format!("max_buffers: {found} shared buffers hit or read, {most} allowed"),
-            &heaviest.map(|n| format!("{} read {} of them", quote(n), n.buffers())).unwrap_or_default(),
-            "read fewer rows: a narrower index condition, a smaller LIMIT, an index that covers the query; VACUUM where rows are dead",
         )
     })
 }

@@ -3,9 +3,11 @@
 //! The server executes each operation as an application would, prepared and with drawn values, and everything it did is
 //! rolled back ([`capture`]).
 
+pub mod against;
 pub mod capture;
 pub mod catalog;
 pub mod contract;
+pub mod estimates;
 #[cfg(test)]
 mod golden;
 pub mod scale;
@@ -17,6 +19,7 @@ pub mod tree;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use self::against::PlanChange;
 use self::capture::How;
 use self::catalog::Catalog;
 use self::tree::Plan;
@@ -37,6 +40,9 @@ const DRAWS: u64 = 5;
 pub struct Explained {
     /// One entry an operation and plan mode.
     pub ops: Vec<OpPlan>,
+    /// Plans that are others than those they were compared with, where they were.
+    #[serde(default)]
+    pub changes: Vec<PlanChange>,
 }
 
 /// One operation's plan in one mode, and what is wrong with it: of the values tried, those that break the contract most,
@@ -76,13 +82,26 @@ pub struct OpPlan {
     pub fingerprint: String,
     /// The plan as indented text for people.
     pub plan: String,
+    /// The plan without leaves, costs and values, a line a node: what the fingerprint is of.
+    #[serde(default)]
+    pub outline: String,
+    /// When leaves of `interaction.user_media` were pruned: at `plan time`, at `executor start` or at `run time`.
+    #[serde(default)]
+    pub pruned: Option<String>,
+    /// By which factor the planner misjudged the rows of a scan or join, the worst of them; `None` where nothing was executed.
+    #[serde(default)]
+    pub row_error: Option<f64>,
+    /// Locks on tables and indexes that one execution takes.
+    #[serde(default)]
+    pub locks: u32,
 }
 
 impl Explained {
-    /// The worst verdict of all operations.
+    /// The worst verdict of all operations; a plan that changed fails.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        Verdict::worst(self.ops.iter().map(|op| op.verdict))
+        let unchanged = Verdict::from_ok(self.changes.is_empty());
+        Verdict::worst(self.ops.iter().map(|op| op.verdict).chain([unchanged]))
     }
 }
 
@@ -225,7 +244,7 @@ pub async fn with_values(
         }
     }
     session.close().await;
-    Ok(Explained { ops })
+    Ok(Explained { ops, changes: Vec::new() })
 }
 
 /// Waits for `work`; at an interrupt, cancels its statement on the server and lets it end first.
@@ -277,6 +296,10 @@ fn judged(
         violations,
         fingerprint: shape::fingerprint(plan, catalog),
         plan: text::text(plan),
+        outline: shape::outline(plan, catalog),
+        pruned: estimates::pruned(plan, catalog, &format!("{schema}.{table}")).map(str::to_owned),
+        row_error: estimates::worst_estimate(plan).map(|(error, _)| error),
+        locks: plan.locks,
     }
 }
 
@@ -284,6 +307,13 @@ fn judged(
 mod tests {
     use super::catalog::Relation;
     use super::*;
+
+    /// A plan of no interest.
+    pub(super) fn op_plan() -> OpPlan {
+        let plan =
+            Plan { root: tree::Node::default(), settings: std::collections::BTreeMap::new(), locks: 0 };
+        judged(("s", "list"), &PlanContract::default(), Mode::Generic, &plan, &Catalog::default())
+    }
 
     /// The catalog of the database that the golden plans are from.
     pub(super) fn catalog() -> Catalog {

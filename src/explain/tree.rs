@@ -14,6 +14,9 @@ pub struct Plan {
     /// Settings that make plans and are not the built-in default (option `SETTINGS`).
     #[serde(rename = "Settings", default)]
     pub settings: BTreeMap<String, String>,
+    /// Locks on tables and indexes that one execution took, where they were counted; EXPLAIN does not say.
+    #[serde(skip)]
+    pub locks: u32,
 }
 
 /// Why a document is no plan.

@@ -329,5 +329,7 @@ fn contract(form: PlanForm) -> PlanContract {
         uses_index: form.uses_index,
         forbid,
         max_buffers: form.max_buffers,
+        max_row_error: form.max_row_error,
+        max_locks: form.max_locks,
     }
 }

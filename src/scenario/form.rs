@@ -90,6 +90,8 @@ pub(super) struct PlanForm {
     #[serde(default)]
     pub(super) forbid: Vec<Forbidden>,
     pub(super) max_buffers: Option<u64>,
+    pub(super) max_row_error: Option<u64>,
+    pub(super) max_locks: Option<u32>,
 }
 
 #[derive(Deserialize)]

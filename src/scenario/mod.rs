@@ -104,6 +104,10 @@ pub struct PlanContract {
     pub forbid: Vec<Forbidden>,
     /// Most shared buffers, hit and read, of one execution.
     pub max_buffers: Option<u64>,
+    /// Most by which the planner may misjudge the rows of a scan or join, as a factor.
+    pub max_row_error: Option<u64>,
+    /// Most locks on tables and indexes that one execution may take.
+    pub max_locks: Option<u32>,
 }
 
 impl Default for PlanContract {
@@ -114,6 +118,8 @@ impl Default for PlanContract {
             uses_index: Vec::new(),
             forbid: Vec::new(),
             max_buffers: None,
+            max_row_error: None,
+            max_locks: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use omtdb::datagen::{Profile, Sizes};
 use omtdb::explain::Modes;
 use omtdb::explain::scale::{
-    self, Flip, Method, OpAtScale, Options, SAMPLE_ROWS, Scaled, WhatIf, planner_settings,
+    self, Flip, Method, OpAtScale, Options, SAMPLE_ROWS, Scaled, WhatIf, planner_settings, standing,
 };
 use omtdb::migrate::Source;
 use omtdb::pg::target::Secret;
@@ -34,6 +34,9 @@ pub(super) struct ScaleArgs {
     /// Plan with the settings of this server (work_mem, random_page_cost, …), which is only read
     #[arg(long, value_name = "CONNINFO", requires = "at_scale")]
     settings_from: Option<Secret>,
+    /// Grow from what the planner of this server knows (sizes and statistics; no data is read) instead of the model
+    #[arg(long, value_name = "CONNINFO", requires = "at_scale")]
+    stats_from: Option<Secret>,
     /// Plan with this index too, and show both
     #[arg(long, value_name = "CREATE INDEX …", requires = "at_scale")]
     with_index: Vec<String>,
@@ -93,6 +96,7 @@ pub(super) async fn run(
         modes,
         planner: std::collections::BTreeMap::new(),
         settings_from: None,
+        standing: None,
         what_if: WhatIf::default(),
         method: Method::Sparse,
     };
@@ -100,6 +104,10 @@ pub(super) async fn run(
         let other = PlaceArgs { url: Some(url.clone()), ..place.clone() }.resolve().await?.target;
         options.planner = planner_settings(&other).await?;
         options.settings_from = Some(other.to_string());
+    }
+    if let Some(url) = &args.stats_from {
+        let other = PlaceArgs { url: Some(url.clone()), ..place.clone() }.resolve().await?.target;
+        options.standing = Some(standing(&other).await?);
     }
     let before = one(place, scenarios, &options, cx).await?;
     let what_if = args.what_if();

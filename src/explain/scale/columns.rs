@@ -50,6 +50,15 @@ impl Common {
         (!values.is_empty()).then_some(Self { values: literal, freqs })
     }
 
+    /// Each with its share, as text.
+    pub(super) fn pairs(&self) -> Vec<(String, f64)> {
+        let text = |item: &str| match item.strip_prefix('"').and_then(|item| item.strip_suffix('"')) {
+            Some(quoted) => quoted.replace("\\\"", "\"").replace("\\\\", "\\"),
+            None => item.to_owned(),
+        };
+        items(&self.values).into_iter().map(text).zip(self.freqs.iter().copied()).collect()
+    }
+
     /// The first `count` of them.
     pub(super) fn first(&self, count: usize) -> Option<Self> {
         let values: Vec<&str> = items(&self.values).into_iter().take(count).collect();
@@ -220,5 +229,6 @@ mod tests {
         assert_eq!(common.values, "{\"a\\\"b\",\"c\"}");
         assert_eq!(common.first(1).unwrap().values, "{\"a\\\"b\"}");
         assert_eq!(common.first(0), None);
+        assert_eq!(common.pairs(), [("a\"b".to_owned(), 0.5), ("c".to_owned(), 0.25)]);
     }
 }

@@ -14,6 +14,7 @@ mod pages;
 mod relations;
 mod sample;
 mod settings;
+mod standing;
 mod statistics;
 mod what_if;
 
@@ -43,6 +44,7 @@ use crate::scenario::draw::Drawing;
 use crate::verdict::{UsageError, Verdict};
 
 pub use self::settings::planner_settings;
+pub use self::standing::{Standing, standing};
 
 /// Parts of the size at which plans are made, the smallest first.
 const PARTS: [u64; 4] = [1_000, 100, 10, 1];
@@ -85,6 +87,8 @@ pub struct Options {
     pub planner: BTreeMap<String, String>,
     /// Where those are from, for the report.
     pub settings_from: Option<String>,
+    /// What the planner of another server knows, instead of what the model says.
+    pub standing: Option<Standing>,
     /// What to change in the schema.
     pub what_if: WhatIf,
     /// How much the planner is told.
@@ -122,14 +126,38 @@ impl Options {
         Sizes { users: of(self.sizes.users), media: of(self.sizes.media), user_media }
     }
 
-    /// The sizes at which plans are made, smallest first: those that are larger than the sample.
+    /// The sizes at which plans are made, smallest first: those that are larger than the sample; or what a server has now, ten
+    /// times as much, and so on.
     fn steps(&self) -> Vec<(u64, Sizes)> {
+        if let Some(standing) = &self.standing {
+            return self.steps_from(standing.rows().max(1));
+        }
         let part = |part: u64| {
             let of = |size: u64| (size / part).max(1);
             let Sizes { users, media, user_media } = self.sizes;
             (PARTS[0] / part, Sizes { users: of(users), media: of(media), user_media: of(user_media) })
         };
         PARTS.map(part).into_iter().filter(|(_, sizes)| sizes.user_media >= self.sample_rows).collect()
+    }
+}
+
+impl Options {
+    fn steps_from(&self, rows: u64) -> Vec<(u64, Sizes)> {
+        let of = |size: u64, rows: u64| {
+            let part = u128::from(size) * u128::from(rows) / u128::from(self.sizes.user_media.max(1));
+            u64::try_from(part).unwrap_or(u64::MAX).max(1)
+        };
+        let sizes = |rows| Sizes {
+            users: of(self.sizes.users, rows),
+            media: of(self.sizes.media, rows),
+            user_media: rows,
+        };
+        let whole = self.sizes.user_media;
+        let factors = std::iter::successors(Some(1_u64), |factor| factor.checked_mul(10));
+        let before =
+            factors.map(|factor| (factor, rows.saturating_mul(factor))).take_while(|(_, rows)| *rows < whole);
+        let last = (whole / rows).max(1);
+        before.chain([(last, whole.max(rows))]).map(|(factor, rows)| (factor, sizes(rows))).collect()
     }
 }
 
@@ -155,6 +183,9 @@ pub struct Scale {
     pub method: String,
     /// The server whose planner settings these are; PostgreSQL's defaults where none is named.
     pub settings_from: Option<String>,
+    /// The server whose statistics these grew from; the generator's model where none is named.
+    #[serde(default)]
+    pub stats_from: Option<String>,
     /// The planner's settings that were taken over.
     pub settings: BTreeMap<String, String>,
 }
@@ -231,6 +262,7 @@ pub async fn run(
         sample_rows: options.sample_rows,
         method: options.method.word().to_owned(),
         settings_from: options.settings_from.clone(),
+        stats_from: options.standing.as_ref().map(|standing| standing.from.clone()),
         settings: options.planner.clone(),
     };
     Ok(Scaled { scale, ops: flips(planned) })
@@ -346,9 +378,17 @@ mod tests {
             modes: Modes::Promised,
             planner: BTreeMap::new(),
             settings_from: None,
+            standing: None,
             what_if: WhatIf::default(),
             method: Method::Sparse,
         }
+    }
+
+    #[test]
+    fn a_server_grows_from_what_it_has() {
+        let steps = options(1_000_000_000).steps_from(30_000_000);
+        let rows: Vec<(u64, u64)> = steps.iter().map(|(factor, sizes)| (*factor, sizes.user_media)).collect();
+        assert_eq!(rows, [(1, 30_000_000), (10, 300_000_000), (33, 1_000_000_000)]);
     }
 
     #[test]

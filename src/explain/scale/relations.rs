@@ -42,6 +42,8 @@ pub(super) struct Relation {
     alike: String,
     /// How its rows fill its pages, where that was looked at.
     filling: Option<Filling>,
+    /// Its size on the server whose statistics are taken over.
+    pub(super) standing: Option<Size>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,11 +66,14 @@ pub(super) struct Size {
 
 impl Relation {
     /// Rows of its table at `to`, of which so much is `known`.
+    #[expect(clippy::cast_precision_loss, reason = "rows, far below 2^53")]
     pub(super) fn rows_at(&self, from: Sizes, to: Sizes, known: &Known) -> f64 {
         let (schema, name) = (self.root.0.as_str(), self.root.1.as_str());
-        #[expect(clippy::cast_precision_loss, reason = "rows, far below 2^53")]
         let ratio = |to: u64, from: u64| self.rows.max(0.0) * (to as f64 / from as f64);
         match schema {
+            _ if self.standing.is_some() => {
+                self.standing.map_or(0.0, |size| size.rows) * (to.user_media as f64 / from.user_media as f64)
+            }
             _ if (schema, name) == USER_MEDIA => known.rows(&self.owner),
             "media" => ratio(to.media, from.media),
             // Lists, sessions, events: each user has so many.
@@ -89,7 +94,14 @@ impl Relation {
             None if self.rows > 0.0 => ((self.pages as f64 * rows / self.rows).ceil() as u64, 0),
             None => (self.pages, 0),
         };
-        let share = if self.pages == 0 { 0.0 } else { self.visible as f64 / self.pages as f64 };
+        let now = Size { pages: self.pages, rows: self.rows, visible: self.visible, height };
+        let now = self.standing.unwrap_or(now);
+        let pages = match self.standing {
+            Some(size) if size.rows > 0.0 => (size.pages as f64 * rows / size.rows).ceil() as u64,
+            Some(size) => size.pages,
+            None => pages,
+        };
+        let share = if now.pages == 0 { 0.0 } else { now.visible as f64 / now.pages as f64 };
         // What is there stays there, and so do the roots on top of it.
         let own = if height > 0 { self.pages + 1 + u64::from(height) } else { self.pages };
         let pages = pages.max(own);
@@ -143,6 +155,7 @@ fn relation(row: &tokio_postgres::Row) -> std::result::Result<Relation, tokio_po
         visible: row.try_get::<_, i64>("visible")?.cast_unsigned(),
         alike: row.try_get("alike")?,
         filling: None,
+        standing: None,
     })
 }
 
@@ -214,7 +227,20 @@ mod tests {
         let (schema, name) = ("interaction".to_owned(), "user_media_m16_r00".to_owned());
         let root = (USER_MEDIA.0.to_owned(), USER_MEDIA.1.to_owned());
         let (path, alike, owner) = (None, String::new(), name.clone());
-        Relation { schema, name, kind, owner, root, path, pages, rows, visible: pages, alike, filling: None }
+        Relation {
+            schema,
+            name,
+            kind,
+            owner,
+            root,
+            path,
+            pages,
+            rows,
+            visible: pages,
+            alike,
+            filling: None,
+            standing: None,
+        }
     }
 
     #[test]

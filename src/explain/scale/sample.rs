@@ -30,6 +30,8 @@ pub(super) struct Sample {
     pub(super) entries: u64,
     /// Leaves of `interaction.user_media`.
     pub(super) leaves: Vec<Leaf>,
+    /// How values change, where another server's statistics were taken over.
+    pub(super) adopted: BTreeMap<Key, Growth>,
     /// Of columns whose values become more with the rows: how many values there are of each number of rows.
     groups: BTreeMap<Key, Vec<(f64, f64)>>,
 }
@@ -65,7 +67,8 @@ pub(super) async fn make(
     drop(task);
     let mut relations = relations::read(&session).await?;
     relations::look(&mut relations, &cluster.data_dir()).context("look at the sample's pages")?;
-    let sample = Sample {
+    let mut sample = Sample {
+        adopted: BTreeMap::new(),
         sizes,
         relations,
         columns: columns::read(&session).await?,
@@ -73,6 +76,9 @@ pub(super) async fn make(
         leaves: map::live_leaves(&session, USER_MEDIA.0, USER_MEDIA.1).await?,
         groups: groups(&session).await?,
     };
+    if let Some(standing) = &options.standing {
+        standing.adopt(&mut sample)?;
+    }
     columns::prepare(&session).await?;
     session.close().await;
     Ok(sample)
@@ -115,10 +121,19 @@ async fn groups(session: &Session) -> Result<BTreeMap<Key, Vec<(f64, f64)>>> {
 impl Sample {
     /// How the values of the column `key` change as the data become those of which so much is `known`.
     pub(super) fn growth(&self, key: &Key, known: &Known) -> Growth {
-        match known.shares(key) {
+        if let Some(growth) = self.adopted.get(key) {
+            return growth.clone();
+        }
+        match known.shares(key).filter(|_| self.adopted.is_empty()) {
             Some(shares) => Growth::Shares(shares.clone()),
+            None if !self.adopted.is_empty() => Growth::Fixed,
             None => self.groups.get(key).map_or(Growth::Fixed, |groups| Growth::Groups(groups.clone())),
         }
+    }
+
+    /// Whether the values of the column `key` become more with the rows.
+    pub(super) fn grows(&self, key: &Key) -> bool {
+        Known::is_known(key) || self.groups.contains_key(key)
     }
 
     /// The table or index that the column `key` is of.
