@@ -94,7 +94,7 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// Imports within one layer: who may know whom, and why.
-const SIDEWAYS: [(&str, &str); 9] = [
+const SIDEWAYS: [(&str, &str); 10] = [
     // Bounds and names of leaves are part of the plan's schema.
     ("schema", "partition"),
     // Values to bind are those that the generator wrote.
@@ -106,6 +106,8 @@ const SIDEWAYS: [(&str, &str); 9] = [
     // The plans that a load executes are known by their shapes.
     ("load", "explain"),
     ("explain", "datagen"),
+    // Plans at scale need the schema.
+    ("explain", "migrate"),
     // A restore begins with a backup.
     ("drill", "backup"),
     ("gate", "report"),

@@ -16,6 +16,7 @@ mod bench_pooler;
 mod cluster;
 mod drill;
 mod explain;
+mod explain_scale;
 mod gate;
 mod gate_baseline;
 mod generate;

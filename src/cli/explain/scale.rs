@@ -2,6 +2,7 @@
 
 use omtdb::datagen::{Profile, Sizes};
 use omtdb::explain::Modes;
+use omtdb::explain::against::PlanChange;
 use omtdb::explain::scale::{
     self, Flip, Method, OpAtScale, Options, SAMPLE_ROWS, Scaled, WhatIf, planner_settings, standing,
 };
@@ -9,7 +10,7 @@ use omtdb::migrate::Source;
 use omtdb::pg::target::Secret;
 use omtdb::scenario::Scenario;
 use omtdb::units::Rows;
-use omtdb::verdict::UsageError;
+use omtdb::verdict::{UsageError, Verdict};
 use serde::Serialize;
 
 use super::super::output::table;
@@ -48,6 +49,15 @@ pub(super) struct ScaleArgs {
     partitions: Option<u64>,
 }
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Compared {
+    #[serde(flatten)]
+    scaled: Scaled,
+    /// Plans that are others than those that were kept.
+    changes: Vec<PlanChange>,
+}
+
 /// What `--json` prints where something is changed.
 #[derive(Serialize)]
 struct Both {
@@ -81,13 +91,8 @@ impl ScaleArgs {
     }
 }
 
-pub(super) async fn run(
-    args: &ScaleArgs,
-    place: &PlaceArgs,
-    scenarios: &[Scenario],
-    (modes, seed): (Modes, u64),
-    cx: &Cx,
-) -> Outcome {
+pub(super) async fn run(args: &super::Args, scenarios: &[Scenario], modes: Modes, cx: &Cx) -> Outcome {
+    let (all, args, place, seed) = (args, &args.scale, &args.place, args.seed);
     refuse_other_places(place)?;
     let mut options = Options {
         sizes: args.sizes()?,
@@ -112,8 +117,12 @@ pub(super) async fn run(
     let before = one(place, scenarios, &options, cx).await?;
     let what_if = args.what_if();
     if !what_if.is_any() {
-        cx.out.result(&before, text(&before))?;
-        return Ok(before.verdict());
+        let changes = all.keep_and_compare(&before.plans())?;
+        let parts = [text(&before)].into_iter().chain(changes.iter().map(super::change_text));
+        let text = parts.collect::<Vec<_>>().join("\n\n");
+        let verdict = Verdict::worst([before.verdict(), Verdict::from_ok(changes.is_empty())]);
+        cx.out.result(&Compared { scaled: before, changes }, text)?;
+        return Ok(verdict);
     }
     let changed = one(place, scenarios, &Options { what_if, ..options }, cx).await?;
     let text = format!("Without the change:\n{}\n\nWith it:\n{}", text(&before), text(&changed));

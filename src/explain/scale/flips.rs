@@ -43,7 +43,12 @@ fn flip_of(sizes: &[(u64, Sizes, Vec<Planned>)], op: usize) -> Option<OpAtScale>
         })
     };
     let flip = (0..first.len()).filter_map(changed).min_by_key(|flip| flip.factor);
-    let (worst, draw) = last.iter().enumerate().max_by_key(|(_, draw)| draw.found.violations.len())?;
+    // Those that break the contract most, then those that cost most.
+    let worse = |draw: &Draw| (draw.found.violations.len(), draw.cost);
+    let (worst, draw) = last
+        .iter()
+        .enumerate()
+        .max_by(|(_, a), (_, b)| worse(a).partial_cmp(&worse(b)).unwrap_or(std::cmp::Ordering::Equal))?;
     let cost_ratio = draw.cost / first.get(worst)?.cost.max(f64::MIN_POSITIVE);
     Some(OpAtScale { plan: draw.found.clone(), flip, cost_ratio })
 }

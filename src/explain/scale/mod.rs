@@ -216,6 +216,12 @@ pub struct Flip {
 }
 
 impl Scaled {
+    /// The plans at the whole size.
+    #[must_use]
+    pub fn plans(&self) -> Vec<OpPlan> {
+        self.ops.iter().map(|op| op.plan.clone()).collect()
+    }
+
     /// The worst verdict of all operations.
     #[must_use]
     pub fn verdict(&self) -> Verdict {

@@ -98,11 +98,11 @@ impl Standing {
         let column = self.columns.get(key)?;
         let relation =
             self.relations.iter().find(|one| (&one.schema, &one.name) == (&key.schema, &key.relation))?;
-        let rows = relation.rows.max(1.0);
+        let (all, filled) = (relation.rows.max(1.0), relation.rows.max(1.0) * (1.0 - column.null_frac));
         let values =
-            if column.n_distinct < 0.0 { -column.n_distinct * rows } else { column.n_distinct.max(1.0) };
+            if column.n_distinct < 0.0 { -column.n_distinct * all } else { column.n_distinct.max(1.0) };
         if !(Known::is_known(key) && key.column == "media_id") {
-            return Some(Growth::Groups(vec![(rows / values, values)]));
+            return Some(Growth::Groups(vec![((filled / values).max(1.0), values)]));
         }
         let first = column.common.as_ref().map(columns::Common::pairs).unwrap_or_default();
         let listed: f64 = first.iter().map(|(_, share)| share).sum();

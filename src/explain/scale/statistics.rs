@@ -153,7 +153,7 @@ fn distinct((seen, once): (f64, f64), looked_at: f64, rows: f64, all: f64) -> f6
         return -rows / all;
     }
     let denominator = (looked_at - once) + once * looked_at / rows;
-    let found = (looked_at * seen / denominator).clamp(seen, rows).round();
+    let found = (looked_at * seen / denominator).max(seen).min(rows).round();
     if found > GROWING_SHARE * all { -found / all } else { found }
 }
 
