@@ -193,7 +193,7 @@ fn flip_text(op: &OpAtScale, flip: &Flip) -> String {
         op.plan.op,
         op.plan.scenario,
         op.plan.mode,
-        Rows(flip.rows / 10),
+        Rows(flip.rows_before),
         indented(&flip.before),
         Rows(flip.rows),
         indented(&flip.after)

@@ -209,6 +209,8 @@ pub struct Flip {
     pub factor: u64,
     /// Rows of `interaction.user_media` there.
     pub rows: u64,
+    /// Rows at the size before.
+    pub rows_before: u64,
     /// The plan before, without leaves and costs.
     pub before: String,
     /// The plan there.

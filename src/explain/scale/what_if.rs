@@ -3,9 +3,9 @@
 use super::WhatIf;
 use crate::partition::bound::HashBound;
 use crate::partition::map;
-use crate::pg::Session;
 use crate::pg::error::{Doing as _, Result};
 use crate::pg::ident::{qualified, quoted};
+use crate::pg::{PgError, Session};
 use crate::schema::plan::USER_MEDIA;
 
 /// Gives `interaction.user_media`, which is empty, so many leaves.
@@ -31,6 +31,12 @@ pub(super) async fn repartition(session: &Session, leaves: u64) -> Result<()> {
 /// Makes and drops indexes, while there are few rows.
 pub(super) async fn change_indexes(session: &Session, what_if: &WhatIf) -> Result<()> {
     for definition in &what_if.with_index {
+        if !is_index(definition) {
+            return Err(PgError::broken(
+                "--with-index",
+                format!("{definition:?} is no CREATE INDEX statement"),
+            ));
+        }
         // By the extended protocol, which takes one statement.
         session
             .execute(definition, &[])
@@ -46,7 +52,7 @@ pub(super) async fn change_indexes(session: &Session, what_if: &WhatIf) -> Resul
         let doing = || format!("drop the index {name}");
         let found = session.query_opt(find, &[name]).await.doing(doing)?;
         let Some(row) = found else {
-            return Err(crate::pg::PgError::broken(doing(), "there is no index of this name"));
+            return Err(PgError::broken(doing(), "there is no index of this name"));
         };
         let (schema, owner): (String, String) = (row.try_get(0).doing(doing)?, row.try_get(1).doing(doing)?);
         let constraint: Option<String> = row.try_get(2).doing(doing)?;
@@ -59,4 +65,21 @@ pub(super) async fn change_indexes(session: &Session, what_if: &WhatIf) -> Resul
         session.batch_execute(&drop).await.doing(doing)?;
     }
     Ok(())
+}
+
+fn is_index(definition: &str) -> bool {
+    let words: Vec<String> = definition.split_whitespace().take(3).map(str::to_ascii_uppercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    matches!(words[..], ["CREATE", "INDEX", ..] | ["CREATE", "UNIQUE", "INDEX"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_told_from_other_statements() {
+        assert!(is_index("create index on a.b (c)") && is_index(" CREATE UNIQUE INDEX x ON a.b (c)"));
+        assert!(!is_index("DROP INDEX x") && !is_index("CREATE TABLE x (a int)") && !is_index(""));
+    }
 }
