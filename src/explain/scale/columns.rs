@@ -199,7 +199,7 @@ fn update(key: &Key, column: &Column) -> String {
     let Key { schema, relation, column: name, inherited } = key;
     let [schema, relation, name] = [schema, relation, name].map(|text| literal(text));
     format!(
-        "UPDATE pg_catalog.pg_statistic AS s SET {} FROM omtdb_scale.types AS t \
+        "UPDATE pg_catalog.pg_statistic AS s SET {} FROM omtdb_scale.operators AS t \
          WHERE t.schema = {schema} AND t.relation = {relation} AND t.name = {name} \
          AND s.starelid = t.oid AND s.staattnum = t.attnum AND s.stainherit = {inherited};",
         sets.join(", ")
@@ -212,7 +212,7 @@ pub(super) async fn prepare(session: &Session) -> Result<()> {
         return Ok(());
     }
     session
-        .batch_execute(include_str!("types.sql"))
+        .batch_execute(include_str!("operators.sql"))
         .await
         .doing(|| "read the types of the columns".to_owned())
 }

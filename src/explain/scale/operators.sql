@@ -1,7 +1,7 @@
--- types: of every column, the operators and the collation that its statistics are kept by (those of the default btree class).
+-- operators: of every column, the operators and the collation that its statistics are kept by (those of the default btree class).
 -- Needs: PostgreSQL 15+, a cluster of ours.
 CREATE SCHEMA IF NOT EXISTS omtdb_scale;
-CREATE TABLE IF NOT EXISTS omtdb_scale.types AS
+CREATE TABLE IF NOT EXISTS omtdb_scale.operators AS
 WITH operators AS (
     SELECT o.opcintype AS ty, p.amopstrategy AS strategy, p.amopopr AS operator
     FROM pg_catalog.pg_opclass AS o
