@@ -39,6 +39,13 @@ pub(super) struct Common {
     pub(super) freqs: Vec<f64>,
 }
 
+impl Column {
+    /// How many values there are among `rows`.
+    pub(super) fn values(&self, rows: f64) -> f64 {
+        if self.n_distinct < 0.0 { -self.n_distinct * rows } else { self.n_distinct }
+    }
+}
+
 impl Common {
     /// `None` where there are none.
     pub(super) fn of(values: &[(String, f64)]) -> Option<Self> {

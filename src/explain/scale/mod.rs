@@ -1,7 +1,7 @@
 //! Plans at the size that a database will have, without its data.
 //!
 //! A server of our own is given the schema and a sample of the model's shape. Then its files grow, sparsely, to the size that
-//! so many rows would have, and the catalog is told what ANALYZE would have found of them ([`relations`], [`statistics`]).
+//! so many rows would have, and the catalog is told what ANALYZE would have found of them (`relations`, `statistics`).
 //! The planner knows nothing else of a table. Nothing is executed, so no time is ever told.
 //!
 //! Plans are made at a thousandth, a hundredth and a tenth of the size and at the whole: where one changes on the way, the

@@ -99,8 +99,7 @@ impl Standing {
         let relation =
             self.relations.iter().find(|one| (&one.schema, &one.name) == (&key.schema, &key.relation))?;
         let (all, filled) = (relation.rows.max(1.0), relation.rows.max(1.0) * (1.0 - column.null_frac));
-        let values =
-            if column.n_distinct < 0.0 { -column.n_distinct * all } else { column.n_distinct.max(1.0) };
+        let values = column.values(all).max(1.0);
         if !(Known::is_known(key) && key.column == "media_id") {
             return Some(Growth::Groups(vec![((filled / values).max(1.0), values)]));
         }

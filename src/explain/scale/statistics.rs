@@ -11,7 +11,7 @@ const ROWS_PER_ENTRY: f64 = 300.0;
 /// More distinct values than this share of the rows are taken to grow with the table.
 const GROWING_SHARE: f64 = 0.1;
 
-/// Standard deviations (one is the inverse root of the number of rows) within which a correlation is chance.
+/// Standard deviations (one is the inverse root of the number of values) within which a correlation is chance.
 const CORRELATED: f64 = 3.0;
 
 /// How the values of a column change as its table grows.
@@ -54,6 +54,7 @@ impl Grown {
 
 /// `column` of a table that has grown.
 pub(super) fn grown(column: &Column, growth: &Growth, size: Grown) -> Column {
+    let sampled = column;
     let mut column = column.clone();
     match growth {
         Growth::Fixed => {}
@@ -70,13 +71,16 @@ pub(super) fn grown(column: &Column, growth: &Growth, size: Grown) -> Column {
         }
     }
     trim(&mut column, size);
-    column.correlation = column.correlation.map(|found| correlation(found, size.from));
+    if *growth != Growth::Fixed {
+        column.correlation = column.correlation.map(|found| correlation(found, sampled.values(size.from)));
+    }
     column
 }
 
-/// `found` among `rows`, without what chance makes of rows in random order: less with every row that a table has more.
-fn correlation(found: f64, rows: f64) -> f64 {
-    if found.abs() * rows.sqrt() < CORRELATED { 0.0 } else { found }
+/// `found` among so many `values`, without what chance makes of values in random order: the rows of one lie near each other, so
+/// values count, not rows, and of those a larger table has more.
+fn correlation(found: f64, values: f64) -> f64 {
+    if found.abs() * values.sqrt() < CORRELATED { 0.0 } else { found }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 10000 entries")]
@@ -93,7 +97,7 @@ fn trim(column: &mut Column, size: Grown) {
     }
     let looked_at = size.looked_at();
     let seen_twice = common.freqs.iter().take_while(|freq| *freq * looked_at >= 2.0).count();
-    let distinct = if column.n_distinct < 0.0 { -column.n_distinct * size.to } else { column.n_distinct };
+    let distinct = column.values(size.to);
     let kept = most_common(&common.freqs[..seen_twice], distinct, column.null_frac, (looked_at, size.to));
     column.common = common.first(kept);
 }
@@ -216,6 +220,15 @@ mod tests {
             (300_000.0..2_000_000.0)
                 .contains(&(if media.n_distinct < 0.0 { -media.n_distinct * 1e7 } else { media.n_distinct }))
         );
+    }
+
+    #[test]
+    fn a_correlation_of_few_values_is_chance() {
+        let groups = Growth::Groups(vec![(100.0, 60.0)]);
+        let of = |found| {
+            grown(&Column { correlation: Some(found), ..column(60.0, &[]) }, &groups, LARGE).correlation
+        };
+        assert_eq!((of(0.3), of(0.9)), (Some(0.0), Some(0.9)));
     }
 
     #[test]
