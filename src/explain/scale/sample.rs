@@ -10,6 +10,7 @@ use super::Options;
 use super::columns::{self, Column, Key};
 use super::known::Known;
 use super::relations::{self, Relation};
+use super::settings::planner_settings;
 use super::statistics::Growth;
 use crate::datagen::{self, Sizes, Spec};
 use crate::migrate::{self, Source};
@@ -37,11 +38,22 @@ pub(super) struct Sample {
 }
 
 /// Nothing may touch the files later, and nothing of it has to outlive a crash.
-fn settings(options: &Options) -> Settings {
+fn settings(planner: &BTreeMap<String, String>) -> Settings {
     let calm =
         [("autovacuum", "off"), ("fsync", "off"), ("synchronous_commit", "off"), ("max_wal_size", "16GB")];
     let calm = calm.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    options.planner.iter().map(|(name, value)| (name.clone(), value.clone())).chain(calm).collect()
+    planner.iter().map(|(name, value)| (name.clone(), value.clone())).chain(calm).collect()
+}
+
+/// The settings that the server of the sample has too, and the names of those that it has not.
+async fn understood(
+    target: &Target,
+    planner: &BTreeMap<String, String>,
+) -> Result<(BTreeMap<String, String>, Vec<String>)> {
+    let own = planner_settings(target).await?;
+    let (known, unknown): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        planner.clone().into_iter().partition(|(name, _)| own.contains_key(name));
+    Ok((known, unknown.into_keys().collect()))
 }
 
 /// Migrates, changes what is asked for, loads and looks.
@@ -51,7 +63,11 @@ pub(super) async fn make(
     migrations: &Source,
     options: &Options,
 ) -> anyhow::Result<Sample> {
-    cluster.restart_with(&settings(options)).context("set the planner as the target's is")?;
+    let (known, unknown) = understood(target, &options.planner).await?;
+    if !unknown.is_empty() {
+        run.note(format!("this version of PostgreSQL plans without {}", unknown.join(", ")));
+    }
+    cluster.restart_with(&settings(&known)).context("set the planner as the other server's is")?;
     migrate::apply(target, migrations, &migrate::Options::default(), run).await?;
     let session = Session::connect(target, "scale").await?;
     if let Some(leaves) = options.what_if.partitions {

@@ -6,7 +6,7 @@ use crate::pg::error::{Doing as _, Result};
 use crate::pg::{Session, Target};
 
 /// The settings that the planner of `target` goes by for this role in this database, and those that decide how well ANALYZE
-/// looks; name to value. Those that the oldest supported version does not have are left out.
+/// looks; name to value.
 ///
 /// # Errors
 /// When the server cannot be asked.

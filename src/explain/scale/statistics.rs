@@ -90,14 +90,14 @@ fn whole(target: f64) -> usize {
 
 /// Drops the most common values that ANALYZE would not call so.
 fn trim(column: &mut Column, size: Grown) {
-    let Some(common) = &mut column.common else { return };
+    let distinct = column.values(size.to);
+    let Some(common) = &column.common else { return };
     // All values there are: the list is whole.
     if common.freqs.len() as f64 == column.n_distinct {
         return;
     }
     let looked_at = size.looked_at();
     let seen_twice = common.freqs.iter().take_while(|freq| *freq * looked_at >= 2.0).count();
-    let distinct = column.values(size.to);
     let kept = most_common(&common.freqs[..seen_twice], distinct, column.null_frac, (looked_at, size.to));
     column.common = common.first(kept);
 }
