@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Change;
 use super::pair::Sides;
 use crate::datagen::random::Key;
-use crate::load::{self, Histograms, Measured};
+use crate::load::{self, Histograms, Measured, ScenarioRun};
 use crate::pg::Target;
 use crate::run::Run;
 use crate::scenario::Scenario;
@@ -235,9 +235,17 @@ pub(super) async fn take(
     Ok(windows)
 }
 
-/// Whether a window measured the server and not the driver. One in which an operation was never due is sound.
+/// Work of the server's own that makes a window another than its partner.
+const DISTURBANCES: [&str; 4] = ["checkpoints_timed", "checkpoints_requested", "autovacuums", "autoanalyzes"];
+
+/// Whether a window measured the statements, not the driver, and not what the server did besides. One in which an operation was
+/// never due is sound.
 fn is_sound(measured: &Measured) -> bool {
-    !measured.bench.scenarios.iter().any(|run| run.driver_limited)
+    let is_disturbed = |run: &ScenarioRun| {
+        let counters = run.server.as_ref().map(|server| &server.counters);
+        counters.is_some_and(|grown| DISTURBANCES.iter().any(|name| grown.contains_key(*name)))
+    };
+    !measured.bench.scenarios.iter().any(|run| run.driver_limited || is_disturbed(run))
 }
 
 #[cfg(test)]
@@ -267,6 +275,22 @@ mod tests {
         }
         let changes = windows.changes(2, &|_| Vec::new());
         changes.into_iter().map(|change| (change.metric, change.verdict)).collect()
+    }
+
+    #[test]
+    fn a_window_in_which_the_server_did_something_else_does_not_count() {
+        let record: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/records/passing.json")).unwrap();
+        let bench: load::Bench = serde_json::from_value(record["bench"].clone()).unwrap();
+        let mut measured = Measured { bench, histograms: Vec::new(), recorded: Vec::new() };
+        assert!(is_sound(&measured));
+        let run = &mut measured.bench.scenarios[0];
+        let counters = [("transactions_committed".to_owned(), 1.0)].into();
+        run.server = Some(load::ServerWork { counters, ..load::ServerWork::default() });
+        assert!(is_sound(&measured));
+        let server = measured.bench.scenarios[0].server.as_mut().unwrap();
+        server.counters.insert("checkpoints_timed".to_owned(), 1.0);
+        assert!(!is_sound(&measured));
     }
 
     #[test]
