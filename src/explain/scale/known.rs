@@ -74,7 +74,7 @@ fn users(model: &Model, leaves: &[Leaf], entries: u64) -> (BTreeMap<String, Shar
     let rows = model.sizes().user_media as f64;
     let of_leaf = rows / leaves.len().max(1) as f64;
     // One that ANALYZE would not see twice is never common.
-    let least = 2.0 * of_leaf / Grown { from: of_leaf, to: of_leaf, target: entries as f64 }.looked_at();
+    let least = 2.0 * of_leaf / Grown::looked_at_in(of_leaf, entries as f64);
     let (mut sizes, mut large): (BTreeMap<u64, f64>, Vec<(u64, u64)>) = (BTreeMap::new(), Vec::new());
     let mut of_leaves = vec![0.0; leaves.len()];
     let place = |id: uuid::Uuid| {

@@ -214,7 +214,9 @@ async fn grow(
     for (key, column) in sample.columns.iter().filter(|_| method == Method::Sparse) {
         let Some(relation) = sample.relation(key) else { continue };
         #[expect(clippy::cast_precision_loss, reason = "at most 10000 entries")]
-        let size = Grown { from: relation.rows, to: rows(relation), target: sample.entries as f64 };
+        let target = sample.entries as f64;
+        let (from, to, evenness) = (relation.rows, rows(relation), sample.evenness(key));
+        let size = Grown { from, to, target, evenness };
         let grown = statistics::grown(column, &sample.growth(key, &known), size);
         script.push(columns::write(key, &grown, major));
     }

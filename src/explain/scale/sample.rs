@@ -119,9 +119,6 @@ async fn groups(session: &Session) -> Result<BTreeMap<Key, Vec<(f64, f64)>>> {
             column: row.try_get("column").doing(doing)?,
             inherited: row.try_get("inherited").doing(doing)?,
         };
-        if Known::is_known(&key) {
-            continue;
-        }
         let (table, column) = (qualified(&key.schema, &key.relation), quoted(&key.column));
         let count = format!(
             "SELECT g.rows::pg_catalog.float8, pg_catalog.count(*)::pg_catalog.float8 FROM \
@@ -145,6 +142,17 @@ impl Sample {
             None if !self.adopted.is_empty() => Growth::Fixed,
             None => self.groups.get(key).map_or(Growth::Fixed, |groups| Growth::Groups(groups.clone())),
         }
+    }
+
+    /// How many values of equal size the column `key` would have to have to be as uneven as it is, `(sum n)^2 / sum n^2` over the
+    /// rows of each: what its correlation stands on.
+    pub(super) fn evenness(&self, key: &Key) -> f64 {
+        let groups = self.groups.get(key).filter(|_| self.adopted.is_empty());
+        let Some(groups) = groups else { return f64::INFINITY };
+        let (rows, squares) = groups.iter().fold((0.0, 0.0), |(rows, squares), (size, number)| {
+            (rows + size * number, squares + size * size * number)
+        });
+        if squares > 0.0 { rows * rows / squares } else { f64::INFINITY }
     }
 
     /// Whether the values of the column `key` become more with the rows.

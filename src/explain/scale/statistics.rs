@@ -43,18 +43,24 @@ pub(super) struct Grown {
     pub(super) to: f64,
     /// `default_statistics_target`.
     pub(super) target: f64,
+    /// How many even values of the sample its correlation stands on.
+    pub(super) evenness: f64,
 }
 
 impl Grown {
     /// Rows that ANALYZE looks at in the grown table.
-    pub(super) fn looked_at(self) -> f64 {
-        (ROWS_PER_ENTRY * self.target).min(self.to)
+    fn looked_at(self) -> f64 {
+        Self::looked_at_in(self.to, self.target)
+    }
+
+    /// Rows that ANALYZE looks at in a table of `rows`.
+    pub(super) fn looked_at_in(rows: f64, target: f64) -> f64 {
+        (ROWS_PER_ENTRY * target).min(rows)
     }
 }
 
 /// `column` of a table that has grown.
 pub(super) fn grown(column: &Column, growth: &Growth, size: Grown) -> Column {
-    let sampled = column;
     let mut column = column.clone();
     match growth {
         Growth::Fixed => {}
@@ -71,14 +77,12 @@ pub(super) fn grown(column: &Column, growth: &Growth, size: Grown) -> Column {
         }
     }
     trim(&mut column, size);
-    if *growth != Growth::Fixed {
-        column.correlation = column.correlation.map(|found| correlation(found, sampled.values(size.from)));
-    }
+    column.correlation = column.correlation.map(|found| correlation(found, size.evenness));
     column
 }
 
-/// `found` among so many `values`, without what chance makes of values in random order: the rows of one lie near each other, so
-/// values count, not rows, and of those a larger table has more.
+/// `found` among so many even `values`, without what chance makes of values in random order: the rows of one lie near each other,
+/// so values count, not rows, and of those a larger table has more.
 fn correlation(found: f64, values: f64) -> f64 {
     if found.abs() * values.sqrt() < CORRELATED { 0.0 } else { found }
 }
@@ -165,7 +169,7 @@ fn distinct((seen, once): (f64, f64), looked_at: f64, rows: f64, all: f64) -> f6
 mod tests {
     use super::*;
 
-    const LARGE: Grown = Grown { from: 10_000.0, to: 10_000_000.0, target: 100.0 };
+    const LARGE: Grown = Grown { from: 10_000.0, to: 10_000_000.0, target: 100.0, evenness: 60.0 };
 
     fn column(n_distinct: f64, freqs: &[f64]) -> Column {
         let values: Vec<(String, f64)> = freqs.iter().map(|&freq| (format!("v{freq}"), freq)).collect();
@@ -193,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_table_that_is_read_whole_is_known_exactly() {
-        let small = Grown { from: 1_000.0, to: 20_000.0, target: 100.0 };
+        let small = Grown { from: 1_000.0, to: 20_000.0, target: 100.0, evenness: 60.0 };
         let found = grown(&column(10.0, &[0.1]), &Growth::Groups(vec![(100.0, 10.0)]), small);
         assert_eq!(found.n_distinct, 200.0);
         assert!((found.common.unwrap().freqs[0] - 0.005).abs() < 1e-9);
