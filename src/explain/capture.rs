@@ -40,11 +40,14 @@ impl How {
 pub async fn capture(session: &Session, sql: &str, values: &[String], mode: Mode, how: How) -> Result<Plan> {
     session.batch_execute("BEGIN").await.doing(|| "begin".to_owned())?;
     let plan = explain(session, sql, values, mode, how).await;
+    // Within the transaction: a pooler gives what comes after it another server. It is not undone with it.
+    if plan.is_ok() {
+        let forget = format!("DEALLOCATE {STATEMENT}");
+        session.batch_execute(&forget).await.doing(|| "forget the statement".to_owned())?;
+    }
     let rolled_back = session.batch_execute("ROLLBACK").await;
     let plan = plan?;
     rolled_back.doing(|| "roll back what was explained".to_owned())?;
-    let forget = format!("DEALLOCATE {STATEMENT}");
-    session.batch_execute(&forget).await.doing(|| "forget the statement".to_owned())?;
     Ok(plan)
 }
 

@@ -122,11 +122,25 @@ fn without_values(condition: &str, aliases: &BTreeMap<&str, &str>) -> String {
         rest = after;
         // What a value is cast to stands behind a literal and not behind a parameter.
         if out.ends_with('?') && rest.starts_with("::") {
-            rest = rest[2..]
-                .trim_start_matches(|c: char| c.is_alphanumeric() || c == '_' || c == '[' || c == ']');
+            rest = without_type(&rest[2..]);
         }
     }
     out
+}
+
+/// `text` without the type that it begins with, in the words in which PostgreSQL writes it.
+fn without_type(text: &str) -> &str {
+    let mut rest = text.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_' || c == '.' || c == '"');
+    for more in [" varying", " precision"] {
+        rest = rest.strip_prefix(more).unwrap_or(rest);
+    }
+    if let Some((_, after)) = rest.strip_prefix('(').and_then(|inside| inside.split_once(')')) {
+        rest = after;
+    }
+    for more in [" without time zone", " with time zone"] {
+        rest = rest.strip_prefix(more).unwrap_or(rest);
+    }
+    rest.trim_start_matches("[]")
 }
 
 /// Bytes of the literal that `text` begins with, its quotes included.
@@ -176,5 +190,8 @@ mod tests {
         check("(um_3.user_id = $1)", "(um.user_id = ?)");
         check("(status = 'it''s (x)'::text) AND (rating > 3.5)", "(status = ?) AND (rating > ?)");
         check("(a.x2 = ANY ('{1,2}'::uuid[]))", "(a.x2 = ANY (?))");
+        check("(t > '2024-01-01 00:00:00+00'::timestamp with time zone)", "(t > ?)");
+        check("(t > '2024-01-01'::timestamp(3) without time zone) AND b", "(t > ?) AND b");
+        check("((c = 'x'::character varying(20)) OR (d = '1.5'::numeric(10,2)))", "((c = ?) OR (d = ?))");
     }
 }

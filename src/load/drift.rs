@@ -156,7 +156,7 @@ fn settings(load: &Load) -> String {
         Arrival::Closed { .. } => CLOSED_SHARE,
     };
     format!(
-        "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_format = json; \
+        "LOAD 'auto_explain'; SET client_min_messages = notice; SET auto_explain.log_min_duration = 0; SET auto_explain.log_format = json; \
          SET auto_explain.log_verbose = on; SET auto_explain.log_level = notice; SET auto_explain.sample_rate = {share}"
     )
 }

@@ -188,6 +188,8 @@ async fn measure(
     let began = Instant::now();
     begin.send_replace(Some(began));
     let drift = drift.map(|drift| tokio::spawn(drift.until_the_end(began + load.warmup)));
+    // A run that fails does not go on watching.
+    let _enough = watch.as_ref().map(|(_, enough)| enough.clone().drop_guard());
     let recorder = until_the_end(run, &shared, &mut workers, scenario, (&mut beats, heart)).await;
     shared.stop.cancel();
     let recorder = recorder?;

@@ -119,7 +119,9 @@ async fn what_another_server_knows_is_taken_over() {
     let target = server.loaded().await;
     let session = server.session(&target.dbname).await;
     session.batch_execute("VACUUM (ANALYZE)").await.unwrap();
-    let written = "SELECT count(*), max(oid) FROM pg_class";
+    let written = "SELECT md5(string_agg(c.oid || ' ' || c.xmin::text, ',' ORDER BY c.oid)),
+        (SELECT md5(string_agg(s.starelid || ' ' || s.staattnum || ' ' || s.xmin::text, ',' ORDER BY s.starelid, s.staattnum, s.stainherit)) FROM pg_statistic AS s)
+        FROM pg_class AS c";
     let before = session.query_one(written, &[]).await.unwrap();
     let url = server.url(&target.dbname);
     let output = omtdb(&[
@@ -142,7 +144,21 @@ async fn what_another_server_knows_is_taken_over() {
     let plan = op(&result, "fans", "generic")["plan"].as_str().unwrap();
     assert!(plan.contains("work_mem = 123MB"), "{plan}");
     let after = session.query_one(written, &[]).await.unwrap();
-    assert_eq!((before.get::<_, i64>(0), before.get::<_, u32>(1)), (after.get(0), after.get(1)));
+    assert_eq!((before.get::<_, String>(0), before.get::<_, String>(1)), (after.get(0), after.get(1)));
+    // Other leaves than the server has: what these hold is shared out.
+    let taken = ["--at-scale", "10M", "--sample", "20k", "--stats-from", &url];
+    let others = omtdb(&[&["explain", "--json", FANS, "--partitions", "8"], &taken[..]].concat());
+    let result = json(&others);
+    let (before, after) = (op(&result["before"], "fans", "generic"), op(&result, "fans", "generic"));
+    assert_eq!(
+        (&before["scanned_leaves"], &after["scanned_leaves"]),
+        (&16.into(), &8.into()),
+        "{}",
+        text(&others)
+    );
+    let smaller = omtdb(&["explain", "--at-scale", "20k", "--sample", "10k", "--stats-from", &url, FANS]);
+    assert_eq!(smaller.status.code(), Some(2), "{}", text(&smaller));
+    assert!(text(&smaller).contains("rows already"), "{}", text(&smaller));
     let empty = server.database().await;
     let nothing = omtdb(&[
         "explain",

@@ -45,7 +45,7 @@ pub(super) struct ScaleArgs {
     #[arg(long, value_name = "NAME", requires = "at_scale")]
     without_index: Vec<String>,
     /// Plan with this many leaves of user_media, and show both
-    #[arg(long, value_name = "N", requires = "at_scale", value_parser = clap::value_parser!(u64).range(1..=4096))]
+    #[arg(long, value_name = "N", requires = "at_scale", value_parser = clap::value_parser!(u64).range(1..=1024))]
     partitions: Option<u64>,
 }
 

@@ -213,6 +213,22 @@ fn update(key: &Key, column: &Column) -> String {
     )
 }
 
+/// The statement that makes the planner forget what it knows of the column `key`.
+pub(super) fn forget(key: &Key, major: u32) -> String {
+    let Key { schema, relation, column, inherited } = key;
+    let [schema, relation, column] = [schema, relation, column].map(|text| literal(text));
+    if major >= RESTORES {
+        return format!(
+            "SELECT pg_catalog.pg_clear_attribute_stats({schema}, {relation}, {column}, {inherited});"
+        );
+    }
+    format!(
+        "DELETE FROM pg_catalog.pg_statistic AS s USING omtdb_scale.operators AS t \
+         WHERE t.schema = {schema} AND t.relation = {relation} AND t.name = {column} \
+         AND s.starelid = t.oid AND s.staattnum = t.attnum AND s.stainherit = {inherited};"
+    )
+}
+
 /// What [`write()`] needs in a database before version 18: the types of columns and their operators.
 pub(super) async fn prepare(session: &Session) -> Result<()> {
     if session.version().major() >= RESTORES {

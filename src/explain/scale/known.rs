@@ -68,51 +68,70 @@ fn media(model: &Model, entries: u64) -> Shares {
     Shares { first: (0..entries.min(media)).map(named).collect(), all }
 }
 
+/// What is counted of the users of one leaf, or of all.
+#[derive(Default)]
+struct Users {
+    rows: f64,
+    /// How many users have so many items.
+    sizes: BTreeMap<u64, f64>,
+    /// Items and numbers of those with many.
+    large: Vec<(u64, u64)>,
+}
+
+impl Users {
+    #[expect(clippy::cast_precision_loss, reason = "rows, far below 2^53")]
+    fn add(&mut self, user: u64, items: u64, least: f64) {
+        self.rows += items as f64;
+        *self.sizes.entry(items).or_default() += 1.0;
+        if items as f64 >= least {
+            self.large.push((items, user));
+        }
+    }
+
+    /// Users with as many of those with the most items as statistics have entries.
+    #[expect(clippy::cast_precision_loss, reason = "rows, far below 2^53")]
+    fn shares(&mut self, model: &Model, entries: u64) -> Shares {
+        self.large.sort_unstable_by(|a, b| b.cmp(a));
+        let first = self.large.iter().take(usize::try_from(entries).unwrap_or(usize::MAX));
+        let of = |items: u64| items as f64 / self.rows;
+        Shares {
+            first: first.map(|&(items, user)| (model.user_id(user).to_string(), of(items))).collect(),
+            all: self
+                .sizes
+                .iter()
+                .filter(|(items, _)| **items > 0)
+                .map(|(&items, &number)| (of(items), number))
+                .collect(),
+        }
+    }
+}
+
 /// Users by the sizes of their libraries, in each leaf and over all.
 #[expect(clippy::cast_precision_loss, reason = "rows, far below 2^53")]
 fn users(model: &Model, leaves: &[Leaf], entries: u64) -> (BTreeMap<String, Shares>, BTreeMap<String, f64>) {
-    let rows = model.sizes().user_media as f64;
-    let of_leaf = rows / leaves.len().max(1) as f64;
+    let of_leaf = model.sizes().user_media as f64 / leaves.len().max(1) as f64;
     // One that ANALYZE would not see twice is never common.
-    let least = 2.0 * of_leaf / Grown::looked_at_in(of_leaf, entries as f64);
-    let (mut sizes, mut large): (BTreeMap<u64, f64>, Vec<(u64, u64)>) = (BTreeMap::new(), Vec::new());
-    let mut of_leaves = vec![0.0; leaves.len()];
-    let place = |id: uuid::Uuid| {
-        let hash = row_hash(id);
-        leaves.iter().position(|leaf| hash % leaf.modulus == leaf.remainder)
+    let least = 2.0 * of_leaf / Grown::looked_at_in(of_leaf, entries as f64).max(1.0);
+    // Leaves are found by their remainder where they all have one modulus, as they have but in the middle of a split.
+    let modulus = leaves.first().map_or(1, |leaf| leaf.modulus);
+    let is_even = leaves.iter().all(|leaf| leaf.modulus == modulus);
+    let by_remainder: BTreeMap<u64, usize> =
+        leaves.iter().enumerate().map(|(number, leaf)| (leaf.remainder, number)).collect();
+    let place = |hash: u64| match is_even {
+        true => by_remainder.get(&(hash % modulus)).copied(),
+        false => leaves.iter().position(|leaf| hash % leaf.modulus == leaf.remainder),
     };
+    let mut whole = Users::default();
+    let mut parts: Vec<Users> = leaves.iter().map(|_| Users::default()).collect();
     for (user, items) in (0..).zip(model.items_of_users()) {
-        *sizes.entry(items).or_default() += 1.0;
-        if let Some(leaf) = place(model.user_id(user)) {
-            of_leaves[leaf] += items as f64;
-        }
-        if items as f64 >= least {
-            large.push((items, user));
+        whole.add(user, items, least);
+        if let Some(part) = place(row_hash(model.user_id(user))) {
+            parts[part].add(user, items, least);
         }
     }
-    large.sort_unstable_by(|a, b| b.cmp(a));
-    let named: Vec<(f64, uuid::Uuid)> =
-        large.into_iter().map(|(items, user)| (items as f64, model.user_id(user))).collect();
-    let shares = |rows: f64, part: f64, is_here: &dyn Fn(&uuid::Uuid) -> bool| {
-        let here =
-            named.iter().filter(|(_, id)| is_here(id)).take(usize::try_from(entries).unwrap_or(usize::MAX));
-        Shares {
-            first: here.map(|(items, id)| (id.to_string(), items / rows)).collect(),
-            all: sizes
-                .iter()
-                .filter(|(items, _)| **items > 0)
-                .map(|(items, number)| (*items as f64 / rows, number * part))
-                .collect(),
-        }
-    };
-    let leaf = |(number, leaf): (usize, &Leaf)| {
-        let part = of_leaves[number] / rows;
-        (leaf.name.clone(), shares(of_leaves[number], part, &|id| place(*id) == Some(number)))
-    };
-    let whole = (USER_MEDIA.1.to_owned(), shares(rows, 1.0, &|_| true));
-    let shares = leaves.iter().enumerate().map(leaf).chain([whole]).collect();
-    let named_rows = leaves.iter().map(|leaf| leaf.name.clone()).zip(of_leaves);
-    (shares, named_rows.chain([(USER_MEDIA.1.to_owned(), rows)]).collect())
+    let named =
+        leaves.iter().map(|leaf| leaf.name.clone()).zip(parts).chain([(USER_MEDIA.1.to_owned(), whole)]);
+    named.map(|(name, mut users)| ((name.clone(), users.shares(model, entries)), (name, users.rows))).unzip()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ mod what_if;
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
 use self::flips::flips;
@@ -34,7 +34,7 @@ use super::capture::{How, capture};
 use super::catalog::Catalog;
 use super::shape::outline;
 use super::{OpPlan, drawn, interruptible, judged};
-use crate::datagen::{Model, Shape, Sizes};
+use crate::datagen::{Model, Sizes, Spec};
 use crate::migrate::Source;
 use crate::pg::cluster::Settings;
 use crate::pg::error::Doing as _;
@@ -42,7 +42,7 @@ use crate::pg::{Cluster, Session, Target};
 use crate::run::Run;
 use crate::scenario::Scenario;
 use crate::scenario::draw::Drawing;
-use crate::verdict::{UsageError, Verdict};
+use crate::verdict::Verdict;
 
 pub use self::options::{Method, Options, SAMPLE_ROWS, WhatIf};
 pub use self::settings::planner_settings;
@@ -122,7 +122,7 @@ impl Scaled {
 /// used for nothing else afterwards.
 ///
 /// # Errors
-/// A [`UsageError`] where the size is smaller than the sample; when the server refuses something, or the run is interrupted.
+/// A [`UsageError`](crate::verdict::UsageError) where the size is smaller than the sample; when the server refuses something, or the run is interrupted.
 pub async fn run(
     run: &Run,
     (cluster, target): (&Cluster, &Target),
@@ -130,21 +130,15 @@ pub async fn run(
     scenarios: &[Scenario],
     options: &Options,
 ) -> anyhow::Result<Scaled> {
+    options.check()?;
     let steps = options.steps();
-    if steps.is_empty() {
-        let (rows, sample) = (options.sizes.user_media, options.sample_rows);
-        return Err(UsageError(format!(
-            "{rows} rows are fewer than the sample's {sample}: load them, or --sample fewer"
-        ))
-        .into());
-    }
     let sample =
         sample::make(run, (cluster, target), migrations, options).await.context("make the sample")?;
     let task = run.task("plans at scale", Some(steps.len() as u64), "sizes");
     let mut planned = Vec::new();
     for (factor, sizes) in &steps {
         run.check()?;
-        let model = Model::new(options.seed, *sizes, &Shape::default());
+        let model = model_of(options.seed, *sizes);
         grow((cluster, target), &sample, &model, options.method)
             .await
             .with_context(|| format!("grow to {sizes}"))?;
@@ -176,9 +170,14 @@ pub async fn predict(
 ) -> anyhow::Result<Vec<Planned>> {
     let sample =
         sample::make(run, (cluster, target), migrations, options).await.context("make the sample")?;
-    let model = Model::new(options.seed, options.sizes, &Shape::default());
+    let model = model_of(options.seed, options.sizes);
     grow((cluster, target), &sample, &model, options.method).await?;
     plan_all(run, target, scenarios, options, &model.into()).await
+}
+
+/// The data that `generate` would make of these sizes.
+fn model_of(seed: u64, sizes: Sizes) -> Model {
+    Model::new(seed, sizes, &Spec::of(seed, sizes).shape)
 }
 
 /// Makes files and catalog as they would be with the data of `model`.
@@ -205,6 +204,7 @@ async fn grow(
     let session = Session::connect(target, "scale").await?;
     let major = session.version().major();
     let mut script = vec!["BEGIN;".to_owned()];
+    script.extend(sample.unknown.iter().map(|key| columns::forget(key, major)));
     script.extend(sample.relations.iter().zip(&sizes).map(|(relation, size)| {
         // With the pages as they are, so many rows are on each of them.
         let (pages, visible) = (relation.pages, relation.visible);
@@ -222,6 +222,20 @@ async fn grow(
     }
     script.push("COMMIT;".to_owned());
     session.batch_execute(&script.join("\n")).await.doing(|| "write the statistics".to_owned())?;
+    // Functions that write statistics warn where others fail.
+    let told = relations::read(&session).await?;
+    for (relation, size) in
+        sample.relations.iter().zip(&sizes).filter(|(one, _)| method == Method::Sparse && one.path.is_some())
+    {
+        let is_told = |one: &&Relation| (&one.schema, &one.name) == (&relation.schema, &relation.name);
+        let pages = told.iter().find(is_told).map(|one| one.pages);
+        ensure!(
+            pages == Some(size.pages),
+            "the catalog does not take {} pages of {}",
+            size.pages,
+            relation.name
+        );
+    }
     session.close().await;
     Ok(())
 }

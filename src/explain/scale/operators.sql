@@ -16,7 +16,8 @@ SELECT
     a.attname::text AS name,
     a.attnum AS attnum,
     t.oid AS ty,
-    t.typelem AS elem,
+    -- Lexemes are texts.
+    CASE WHEN t.oid = 'pg_catalog.tsvector'::pg_catalog.regtype THEN 'pg_catalog.text'::pg_catalog.regtype::oid ELSE t.typelem END AS elem,
     a.attcollation AS coll,
     coalesce(e.operator, 0) AS eq,
     coalesce(l.operator, 0) AS lt,
@@ -34,6 +35,9 @@ INNER JOIN pg_catalog.pg_type AS t ON t.oid = CASE
 END
 CROSS JOIN LATERAL (
     SELECT CASE
+        WHEN t.typtype = 'd' THEN t.typbasetype
+        WHEN t.oid = 'pg_catalog.varchar'::pg_catalog.regtype THEN 'pg_catalog.text'::pg_catalog.regtype::oid
+        WHEN t.oid = 'pg_catalog.cidr'::pg_catalog.regtype THEN 'pg_catalog.inet'::pg_catalog.regtype::oid
         WHEN t.typtype = 'e' THEN 'pg_catalog.anyenum'::pg_catalog.regtype
         WHEN t.typcategory = 'A' THEN 'pg_catalog.anyarray'::pg_catalog.regtype
         ELSE t.oid
@@ -41,5 +45,6 @@ CROSS JOIN LATERAL (
 ) AS k
 LEFT JOIN operators AS e ON e.ty = k.ty AND e.strategy = 3
 LEFT JOIN operators AS l ON l.ty = k.ty AND l.strategy = 1
-LEFT JOIN operators AS m ON m.ty = t.typelem AND m.strategy = 3
+LEFT JOIN operators AS m ON m.strategy = 3
+    AND m.ty = CASE WHEN t.oid = 'pg_catalog.tsvector'::pg_catalog.regtype THEN 'pg_catalog.text'::pg_catalog.regtype::oid ELSE t.typelem END
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'omtdb') AND a.attnum > 0 AND NOT a.attisdropped

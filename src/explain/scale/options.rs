@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use super::Standing;
 use crate::datagen::Sizes;
 use crate::explain::Modes;
+use crate::verdict::UsageError;
 
 /// Parts of the size at which plans are made, the smallest first.
 const PARTS: [u64; 4] = [1_000, 100, 10, 1];
+/// A sample of fewer rows leaves leaves empty, and values out.
+const LEAST_SAMPLE: u64 = 10_000;
 /// Rows of `interaction.user_media` in the sample, by default: some 30,000 a leaf, which is what ANALYZE looks at.
 pub const SAMPLE_ROWS: u64 = 500_000;
 
@@ -86,6 +89,36 @@ impl Options {
         Sizes { users: of(self.sizes.users), media: of(self.sizes.media), user_media }
     }
 
+    /// Refuses what cannot be made.
+    ///
+    /// # Errors
+    /// A [`UsageError`] where a sample is too small, or larger than the whole, or than what a server has to grow from.
+    pub(super) fn check(&self) -> Result<(), UsageError> {
+        let (rows, sample) = (self.sizes.user_media, self.sample_rows);
+        let refuse = |why: String| Err(UsageError(why));
+        if sample < LEAST_SAMPLE {
+            return refuse(format!(
+                "a sample of {sample} rows tells nothing: --sample at least {LEAST_SAMPLE}"
+            ));
+        }
+        if let Some(standing) = self.standing.as_ref().filter(|standing| standing.rows() > rows) {
+            let has = standing.rows();
+            return refuse(format!(
+                "{} has {has} rows already, more than {rows}: name a larger --at-scale",
+                standing.from
+            ));
+        }
+        if self.steps().is_empty() {
+            return refuse(format!(
+                "{rows} rows are fewer than the sample's {sample}: load them, or --sample fewer"
+            ));
+        }
+        match self.sample_sizes().check() {
+            Ok(_) => Ok(()),
+            Err(UsageError(why)) => refuse(format!("in the sample, {why}\n  help: a larger --sample")),
+        }
+    }
+
     /// The sizes at which plans are made, smallest first: those that are larger than the sample; or what a server has now, ten
     /// times as much, and so on.
     pub(super) fn steps(&self) -> Vec<(u64, Sizes)> {
@@ -97,7 +130,13 @@ impl Options {
             let Sizes { users, media, user_media } = self.sizes;
             (PARTS[0] / part, Sizes { users: of(users), media: of(media), user_media: of(user_media) })
         };
-        PARTS.map(part).into_iter().filter(|(_, sizes)| sizes.user_media >= self.sample_rows).collect()
+        let steps = PARTS
+            .map(part)
+            .into_iter()
+            .filter(|(_, sizes)| sizes.user_media >= self.sample_rows && sizes.check().is_ok());
+        let steps: Vec<(u64, Sizes)> = steps.collect();
+        let first = steps.first().map_or(1, |(factor, _)| *factor);
+        steps.into_iter().map(|(factor, sizes)| (factor / first, sizes)).collect()
     }
 }
 
@@ -156,7 +195,7 @@ mod tests {
     fn plans_are_made_at_sizes_beyond_the_sample() {
         let factors = |rows| options(rows).steps().iter().map(|step| step.0).collect::<Vec<_>>();
         assert_eq!(factors(1_000_000_000), [1, 10, 100, 1_000]);
-        assert_eq!(factors(10_000_000), [100, 1_000]);
+        assert_eq!(factors(10_000_000), [1, 10]);
         assert_eq!(factors(100_000), Vec::<u64>::new());
     }
 }

@@ -175,6 +175,10 @@ pub(super) fn heighten(path: &Path, own: u64, height: u32) -> io::Result<()> {
     let mut meta = [0; PAGE];
     file.read_exact_at(&mut meta, 0)?;
     let [mut root, mut level] = [META_ROOT, META_LEVEL].map(|at| long(&meta, at));
+    // A B-tree without rows has no root.
+    if root == 0 {
+        return Ok(());
+    }
     while level < height {
         let mut below = [0; PAGE];
         let at = u64::from(root) * PAGE as u64;

@@ -20,6 +20,8 @@ use crate::schema::plan::USER_MEDIA;
 
 /// Bytes of a page.
 const PAGE: u64 = 8_192;
+/// Most pages of a relation that the catalog can tell (`relpages` is a 32-bit integer).
+const MOST_PAGES: u64 = 0x7fff_ffff;
 /// Pages of one file of a relation.
 const SEGMENT: u64 = (1 << 30) / PAGE;
 
@@ -39,14 +41,18 @@ pub(super) struct Relation {
     pub(super) rows: f64,
     pub(super) visible: u64,
     /// The same for relations that are filled alike.
-    alike: String,
+    pub(super) alike: String,
+    /// Rows of the table that it is, or is an index of: more than its own where it is a partial index.
+    pub(super) owner_rows: f64,
     /// How its rows fill its pages, where that was looked at.
     filling: Option<Filling>,
     /// Its size on the server whose statistics are taken over.
     pub(super) standing: Option<Size>,
+    /// Rows there of an index that the server has not.
+    pub(super) standing_rows: Option<f64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Table,
     Partitioned,
@@ -71,17 +77,24 @@ impl Relation {
         let (schema, name) = (self.root.0.as_str(), self.root.1.as_str());
         let ratio = |to: u64, from: u64| self.rows.max(0.0) * (to as f64 / from as f64);
         match schema {
-            _ if self.standing.is_some() => {
-                self.standing.map_or(0.0, |size| size.rows) * (to.user_media as f64 / from.user_media as f64)
+            _ if self.standing.is_some() || self.standing_rows.is_some() => {
+                let rows = self.standing.map(|size| size.rows).or(self.standing_rows);
+                rows.unwrap_or_default() * (to.user_media as f64 / from.user_media as f64)
             }
-            _ if (schema, name) == USER_MEDIA => known.rows(&self.owner),
+            _ if (schema, name) == USER_MEDIA => self.share() * known.rows(&self.owner),
             "media" => ratio(to.media, from.media),
             // Lists, sessions, events: each user has so many.
             _ => ratio(to.users, from.users),
         }
     }
 
-    /// Its size when its table has `rows`.
+    /// Its share of the rows of its table: less than 1 for a partial index.
+    pub(super) fn share(&self) -> f64 {
+        let is_index = matches!(self.kind, Kind::Btree | Kind::OtherIndex);
+        if is_index && self.rows >= 0.0 && self.owner_rows > 0.0 { self.rows / self.owner_rows } else { 1.0 }
+    }
+
+    /// Its size when it has `rows`.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -154,8 +167,10 @@ fn relation(row: &tokio_postgres::Row) -> std::result::Result<Relation, tokio_po
         rows: row.try_get("rows")?,
         visible: row.try_get::<_, i64>("visible")?.cast_unsigned(),
         alike: row.try_get("alike")?,
+        owner_rows: row.try_get("owner_rows")?,
         filling: None,
         standing: None,
+        standing_rows: None,
     })
 }
 
@@ -186,6 +201,14 @@ impl Relation {
     /// Gives it `size` below `data`, whose server stands still.
     pub(super) fn grow(&self, data: &Path, size: Size) -> io::Result<()> {
         let Some(path) = self.path.as_ref().map(|path| data.join(path)) else { return Ok(()) };
+        let own = self.pages + u64::from(size.height) + 1;
+        if size.pages > MOST_PAGES || own >= SEGMENT {
+            let what = format!(
+                "{} pages of {}.{}, too many: more leaves, or a smaller sample",
+                size.pages, self.schema, self.name
+            );
+            return Err(io::Error::other(what));
+        }
         if self.kind == Kind::Btree {
             pages::heighten(&path, self.pages, size.height)?;
         }
@@ -238,8 +261,10 @@ mod tests {
             rows,
             visible: pages,
             alike,
+            owner_rows: rows,
             filling: None,
             standing: None,
+            standing_rows: None,
         }
     }
 

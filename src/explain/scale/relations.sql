@@ -14,13 +14,16 @@ SELECT
     c.relname::text AS name,
     CASE WHEN am.amname = 'btree' THEN 'b' ELSE c.relkind::text END AS kind,
     -- Leaves of one table are filled alike, and so are their indexes on the same columns.
-    pg_catalog.concat_ws(' ', rc.oid, x.indkey, pg_catalog.pg_get_expr(x.indexprs, x.indrelid)) AS alike,
+    pg_catalog.concat_ws(
+        ' ', rn.nspname, rc.relname, x.indkey, pg_catalog.pg_get_expr(x.indexprs, x.indrelid), pg_catalog.pg_get_expr(x.indpred, x.indrelid)
+    ) AS alike,
     coalesce(t.relname, c.relname)::text AS owner,
     rn.nspname::text AS root_schema,
     rc.relname::text AS root_name,
     pg_catalog.pg_relation_filepath(c.oid) AS path,
     c.relpages::pg_catalog.int8 AS pages,
     c.reltuples::pg_catalog.float8 AS rows,
+    coalesce(t.reltuples, c.reltuples)::pg_catalog.float8 AS owner_rows,
     c.relallvisible::pg_catalog.int8 AS visible
 FROM pg_catalog.pg_class AS c
 INNER JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

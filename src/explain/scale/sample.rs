@@ -9,8 +9,9 @@ use anyhow::Context as _;
 use super::Options;
 use super::columns::{self, Column, Key};
 use super::known::Known;
-use super::relations::{self, Relation};
+use super::relations::{self, Kind, Relation};
 use super::settings::planner_settings;
+use super::standing::Standing;
 use super::statistics::Growth;
 use crate::datagen::{self, Sizes, Spec};
 use crate::migrate::{self, Source};
@@ -21,6 +22,7 @@ use crate::pg::ident::{qualified, quoted};
 use crate::pg::{Cluster, Session, Target};
 use crate::run::Run;
 use crate::schema::plan::USER_MEDIA;
+use crate::verdict::UsageError;
 
 /// What was loaded, and what is known of it.
 pub(super) struct Sample {
@@ -31,6 +33,8 @@ pub(super) struct Sample {
     pub(super) entries: u64,
     /// Leaves of `interaction.user_media`.
     pub(super) leaves: Vec<Leaf>,
+    /// Columns of which the planner of another server knows nothing, where its statistics were taken over.
+    pub(super) unknown: Vec<Key>,
     /// How values change, where another server's statistics were taken over.
     pub(super) adopted: BTreeMap<Key, Growth>,
     /// Of columns whose values become more with the rows: how many values there are of each number of rows.
@@ -38,11 +42,13 @@ pub(super) struct Sample {
 }
 
 /// Nothing may touch the files later, and nothing of it has to outlive a crash.
-fn settings(planner: &BTreeMap<String, String>) -> Settings {
+fn settings(planner: &BTreeMap<String, String>, leaves: u64) -> Settings {
     let calm =
         [("autovacuum", "off"), ("fsync", "off"), ("synchronous_commit", "off"), ("max_wal_size", "16GB")];
     let calm = calm.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    planner.iter().map(|(name, value)| (name.clone(), value.clone())).chain(calm).collect()
+    // ANALYZE and generic plans lock every leaf with its indexes, for each of at least a hundred sessions.
+    let locks = ("max_locks_per_transaction".to_owned(), (64 + leaves).to_string());
+    planner.iter().map(|(name, value)| (name.clone(), value.clone())).chain(calm).chain([locks]).collect()
 }
 
 /// The settings that the server of the sample has too, and the names of those that it has not.
@@ -67,15 +73,20 @@ pub(super) async fn make(
     if !unknown.is_empty() {
         run.note(format!("this version of PostgreSQL plans without {}", unknown.join(", ")));
     }
-    cluster.restart_with(&settings(&known)).context("set the planner as the other server's is")?;
+    let leaves = options.what_if.partitions.or(options.standing.as_ref().map(Standing::leaves)).unwrap_or(16);
+    cluster.restart_with(&settings(&known, leaves)).context("set the planner as the other server's is")?;
     migrate::apply(target, migrations, &migrate::Options::default(), run).await?;
     let session = Session::connect(target, "scale").await?;
-    if let Some(leaves) = options.what_if.partitions {
+    let standing = options.standing.as_ref();
+    if let Some(leaves) = options.what_if.partitions.or(standing.map(Standing::leaves)) {
         super::what_if::repartition(&session, leaves).await?;
     }
     let jobs = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let sizes = options.sample_sizes();
     datagen::generate(run, target, &Spec { jobs, ..Spec::of(options.seed, sizes) }).await?;
+    session.batch_execute("ANALYZE").await.doing(|| "analyze the sample".to_owned())?;
+    // Before indexes go: a primary key takes foreign keys along, and those say which values become more.
+    let groups = groups(&session).await?;
     super::what_if::change_indexes(&session, &options.what_if).await?;
     let task = run.task("statistics", None, "statements");
     session.batch_execute("VACUUM (ANALYZE)").await.doing(|| "vacuum and analyze the sample".to_owned())?;
@@ -83,21 +94,38 @@ pub(super) async fn make(
     drop(task);
     let mut relations = relations::read(&session).await?;
     relations::look(&mut relations, &cluster.data_dir()).context("look at the sample's pages")?;
+    refuse_empty_leaves(&relations)?;
     let mut sample = Sample {
+        unknown: Vec::new(),
         adopted: BTreeMap::new(),
         sizes,
         relations,
         columns: columns::read(&session).await?,
         entries: statistics_target(&session).await?,
         leaves: map::live_leaves(&session, USER_MEDIA.0, USER_MEDIA.1).await?,
-        groups: groups(&session).await?,
+        groups,
     };
-    if let Some(standing) = &options.standing {
+    if let Some(standing) = standing {
         standing.adopt(&mut sample)?;
     }
     columns::prepare(&session).await?;
     session.close().await;
     Ok(sample)
+}
+
+/// Of a leaf without rows nothing can be told of more.
+fn refuse_empty_leaves(relations: &[Relation]) -> std::result::Result<(), UsageError> {
+    let is_leaf =
+        |one: &&Relation| one.kind == Kind::Table && (one.root.0.as_str(), one.root.1.as_str()) == USER_MEDIA;
+    let leaves: Vec<&Relation> = relations.iter().filter(is_leaf).collect();
+    let empty = leaves.iter().filter(|leaf| leaf.rows < 1.0).count();
+    if empty == 0 {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "{empty} of {} leaves have no row of the sample\n  help: a larger --sample",
+        leaves.len()
+    )))
 }
 
 /// Entries that statistics have: `default_statistics_target`.

@@ -38,19 +38,60 @@ impl Standing {
     /// Rows of `interaction.user_media`.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rows")]
     pub(super) fn rows(&self) -> u64 {
-        let is_leaf = |one: &&Relation| {
-            one.kind == Kind::Table && (one.root.0.as_str(), one.root.1.as_str()) == USER_MEDIA
-        };
-        self.relations.iter().filter(is_leaf).map(|leaf| leaf.rows.max(0.0)).sum::<f64>() as u64
+        self.relations.iter().filter(|one| is_leaf(one)).map(|leaf| leaf.rows.max(0.0)).sum::<f64>() as u64
     }
 
-    /// The size of the server's counterpart of `relation`.
-    fn size_of(&self, relation: &Relation) -> Option<Size> {
-        let other = self
+    /// Leaves of `interaction.user_media`.
+    pub(super) fn leaves(&self) -> u64 {
+        self.relations.iter().filter(|one| is_leaf(one)).count().max(1) as u64
+    }
+
+    fn named(&self, schema: &str, name: &str) -> Option<&Relation> {
+        self.relations.iter().find(|one| (one.schema.as_str(), one.name.as_str()) == (schema, name))
+    }
+
+    /// The size of the server's counterpart of `relation`: where it has other leaves, an even part of what they have. `alike` are so
+    /// many in the sample.
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    fn size_of(&self, relation: &Relation, alike: u64) -> Option<Size> {
+        if let Some(other) = self.named(&relation.schema, &relation.name) {
+            return Some(Size {
+                pages: other.pages,
+                rows: other.rows.max(0.0),
+                visible: other.visible,
+                height: 0,
+            });
+        }
+        let others: Vec<&Relation> = self
             .relations
             .iter()
-            .find(|one| (&one.schema, &one.name) == (&relation.schema, &relation.name))?;
-        Some(Size { pages: other.pages, rows: other.rows.max(0.0), visible: other.visible, height: 0 })
+            .filter(|one| (&one.alike, one.kind) == (&relation.alike, relation.kind))
+            .collect();
+        if others.is_empty() {
+            return None;
+        }
+        // A month that is not there has no rows; what a leaf by hash has is somewhere.
+        if (relation.root.0.as_str(), relation.root.1.as_str()) != USER_MEDIA {
+            return Some(Size { pages: 0, rows: 0.0, visible: 0, height: 0 });
+        }
+        let sum =
+            |of: &dyn Fn(&Relation) -> u64| others.iter().map(|one| of(one)).sum::<u64>() / alike.max(1);
+        let rows = others.iter().map(|one| one.rows.max(0.0)).sum::<f64>() / alike.max(1) as f64;
+        Some(Size { pages: sum(&|one| one.pages), rows, visible: sum(&|one| one.visible), height: 0 })
+    }
+
+    /// What the server knows of the counterpart of the column `key` of `relation`.
+    fn column(&self, key: &Key, relation: &Relation) -> Option<&Column> {
+        let named = self.columns.get(key);
+        named.or_else(|| {
+            let is_alike = |one: &&Relation| (&one.alike, one.kind) == (&relation.alike, relation.kind);
+            let of = |one: &Relation| Key {
+                schema: one.schema.clone(),
+                relation: one.name.clone(),
+                ..key.clone()
+            };
+            self.relations.iter().filter(is_alike).find_map(|one| self.columns.get(&of(one)))
+        })
     }
 
     /// Puts this in the place of what is known of `sample`.
@@ -58,12 +99,32 @@ impl Standing {
     /// # Errors
     /// Where a table has no counterpart, or the server has never analyzed it.
     pub(super) fn adopt(&self, sample: &mut Sample) -> std::result::Result<(), UsageError> {
+        if let Some(never) = self.relations.iter().find(|one| one.kind == Kind::Table && one.rows < 0.0) {
+            return Err(UsageError(format!(
+                "{} has never analyzed {}.{}\n  help: ANALYZE it there first",
+                self.from, never.schema, never.name
+            )));
+        }
+        let mut alike: BTreeMap<(String, Kind), u64> = BTreeMap::new();
+        for relation in &sample.relations {
+            *alike.entry((relation.alike.clone(), relation.kind)).or_default() += 1;
+        }
         for relation in &mut sample.relations {
-            let size = self.size_of(relation);
-            if size.is_none() && relation.kind == Kind::Table {
+            let alike = alike.get(&(relation.alike.clone(), relation.kind)).copied().unwrap_or(1);
+            relation.standing = self.size_of(relation, alike);
+            if relation.standing.is_none() && relation.kind == Kind::Table {
                 return Err(self.differs(relation));
             }
-            relation.standing = size;
+        }
+        let tables: BTreeMap<(String, String), f64> = sample
+            .relations
+            .iter()
+            .filter_map(|one| Some(((one.schema.clone(), one.name.clone()), one.standing?.rows)))
+            .collect();
+        for index in sample.relations.iter_mut().filter(|one| one.standing.is_none()) {
+            // An index that the server has not: of as many rows as its table has there.
+            index.standing_rows =
+                tables.get(&(index.schema.clone(), index.owner.clone())).map(|rows| rows * index.share());
         }
         let rows = self.rows();
         if rows == 0 {
@@ -78,36 +139,47 @@ impl Standing {
         let of = |size: u64| u64::try_from(of(size)).unwrap_or(u64::MAX);
         sample.sizes =
             Sizes { users: of(sample.sizes.users), media: of(sample.sizes.media), user_media: rows };
-        let growing: Vec<Key> = sample.columns.keys().filter(|key| sample.grows(key)).cloned().collect();
-        sample.columns = self.columns.clone();
-        sample.adopted =
-            growing.into_iter().filter_map(|key| Some((key.clone(), self.growth(&key)?))).collect();
+        let known = std::mem::take(&mut sample.columns);
+        for key in known.into_keys() {
+            let Some(relation) = sample.relation(&key).cloned() else { continue };
+            match self.column(&key, &relation).cloned() {
+                Some(column) => {
+                    if sample.grows(&key) {
+                        sample.adopted.insert(key.clone(), growth(&key, &column, &relation));
+                    }
+                    sample.columns.insert(key, column);
+                }
+                None => sample.unknown.push(key),
+            }
+        }
         Ok(())
     }
 
     fn differs(&self, relation: &Relation) -> UsageError {
         let Relation { schema, name, .. } = relation;
         UsageError(format!(
-            "{} has no table {schema}.{name}\n  help: it is migrated differently; --partitions N where only the number of leaves differs",
+            "{} has no table {schema}.{name}\n  help: its schema is to be that of the migrations",
             self.from
         ))
     }
+}
 
-    /// How the values of a growing column change: as many rows each as now, or the same shares.
-    fn growth(&self, key: &Key) -> Option<Growth> {
-        let column = self.columns.get(key)?;
-        let relation =
-            self.relations.iter().find(|one| (&one.schema, &one.name) == (&key.schema, &key.relation))?;
-        let (all, filled) = (relation.rows.max(1.0), relation.rows.max(1.0) * (1.0 - column.null_frac));
-        let values = column.values(all).max(1.0);
-        if !(Known::is_known(key) && key.column == "media_id") {
-            return Some(Growth::Groups(vec![((filled / values).max(1.0), values)]));
-        }
-        let first = column.common.as_ref().map(columns::Common::pairs).unwrap_or_default();
-        let listed: f64 = first.iter().map(|(_, share)| share).sum();
-        let others = (values - first.len() as f64).max(1.0);
-        let all =
-            first.iter().map(|(_, share)| (*share, 1.0)).chain([((1.0 - listed) / others, others)]).collect();
-        Some(Growth::Shares(Shares { first, all }))
+fn is_leaf(one: &Relation) -> bool {
+    one.kind == Kind::Table && (one.root.0.as_str(), one.root.1.as_str()) == USER_MEDIA
+}
+
+/// How the values of a growing `column` change: as many rows each as now, or the same shares.
+#[expect(clippy::cast_precision_loss, reason = "at most 10000 entries")]
+fn growth(key: &Key, column: &Column, relation: &Relation) -> Growth {
+    let all = relation.standing.map_or(0.0, |size| size.rows).max(1.0);
+    let (filled, values) = (all * (1.0 - column.null_frac), column.values(all).max(1.0));
+    if !(Known::is_known(key) && key.column == "media_id") {
+        return Growth::Groups(vec![((filled / values).max(1.0), values)]);
     }
+    let first = column.common.as_ref().map(columns::Common::pairs).unwrap_or_default();
+    let listed: f64 = first.iter().map(|(_, share)| share).sum();
+    let others = (values - first.len() as f64).max(1.0);
+    let all =
+        first.iter().map(|(_, share)| (*share, 1.0)).chain([((1.0 - listed) / others, others)]).collect();
+    Growth::Shares(Shares { first, all })
 }

@@ -62,6 +62,10 @@ impl Grown {
 /// `column` of a table that has grown.
 pub(super) fn grown(column: &Column, growth: &Growth, size: Grown) -> Column {
     let mut column = column.clone();
+    // Nothing can be said of the values of no rows.
+    if size.from < 1.0 || size.to < 1.0 {
+        return column;
+    }
     match growth {
         Growth::Fixed => {}
         Growth::Groups(groups) => {
@@ -147,6 +151,7 @@ fn of_shares(shares: &[(f64, f64)], size: Grown) -> f64 {
     let looked_at = size.looked_at();
     let (mut seen, mut once) = (0.0, 0.0);
     for &(share, number) in shares {
+        let share = share.min(1.0);
         seen += number * (1.0 - (1.0 - share).powf(looked_at));
         once += number * looked_at * share * (1.0 - share).powf(looked_at - 1.0);
     }

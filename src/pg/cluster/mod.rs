@@ -264,11 +264,17 @@ impl Cluster {
     /// # Errors
     /// `DoesNotStart` with the end of the log.
     pub fn start(&self) -> Result<bool> {
-        if self.mark.grown {
-            return Err(ClusterError::Grown(self.name().to_owned()));
-        }
         let _busy = lock(&self.home, self.name(), &self.programs)?;
+        self.refuse_grown()?;
         server::start(self)
+    }
+
+    /// The mark says so, whoever has grown it.
+    fn refuse_grown(&self) -> Result<()> {
+        match Mark::read(&self.dir())? {
+            Some(mark) if mark.grown => Err(ClusterError::Grown(mark.name)),
+            _ => Ok(()),
+        }
     }
 
     /// Starts its server without waiting for it: a recovery may take hours, and whoever asked for it watches the log.
@@ -277,6 +283,7 @@ impl Cluster {
     /// When the program cannot be run.
     pub fn launch(&self) -> Result<()> {
         let _busy = lock(&self.home, self.name(), &self.programs)?;
+        self.refuse_grown()?;
         server::launch(self)
     }
 
@@ -303,6 +310,7 @@ impl Cluster {
     /// Those of stopping and starting.
     pub fn restart_with(&self, settings: &Settings) -> Result<()> {
         let _busy = lock(&self.home, self.name(), &self.programs)?;
+        self.refuse_grown()?;
         server::stop(self, true)?;
         server::write_settings(self, settings)?;
         server::start(self).map(|_| ())
