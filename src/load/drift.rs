@@ -69,9 +69,17 @@ impl PlanSeen {
     }
 }
 
-/// The plans that came or went in mid-run.
+/// The plans that came or went in mid-run; where one did and it is not plain what took its place, the most frequent other one too.
 pub(super) fn changed(all: &[PlanSeen]) -> Vec<&PlanSeen> {
-    all.iter().filter(|plan| plan.has_changed(all)).collect()
+    let has_changed: Vec<bool> = all.iter().map(|plan| plan.has_changed(all)).collect();
+    let of_op = |op: &str| (0..all.len()).filter(|&i| all[i].op == op).collect::<Vec<_>>();
+    let is_told = |i: usize| {
+        let others = of_op(&all[i].op);
+        let changed: Vec<usize> = others.iter().copied().filter(|&other| has_changed[other]).collect();
+        let rest = others.into_iter().filter(|&other| !has_changed[other]);
+        has_changed[i] || changed.len() == 1 && rest.max_by_key(|&other| all[other].count()) == Some(i)
+    };
+    (0..all.len()).filter(|&i| is_told(i)).map(|i| &all[i]).collect()
 }
 
 /// How likely a change may be found that is none.
@@ -177,6 +185,17 @@ mod tests {
         let plans: Vec<(&str, u64)> =
             changed(&all).iter().map(|plan| (plan.plan.as_str(), plan.count())).collect();
         assert_eq!(plans, [("index", 10), ("seq", 10)]);
+    }
+
+    #[test]
+    fn what_took_the_place_is_told_where_both_share_a_second() {
+        let all = [
+            seen("a", "index", &[(0, 9)]),
+            seen("a", "rare", &[(2, 1)]),
+            seen("a", "seq", &[(0, 1), (1, 9), (2, 12)]),
+        ];
+        let plans: Vec<&str> = changed(&all).iter().map(|plan| plan.plan.as_str()).collect();
+        assert_eq!(plans, ["index", "seq"]);
     }
 
     #[test]

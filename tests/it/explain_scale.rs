@@ -53,7 +53,9 @@ fn what_would_be_without_an_index_is_shown_beside_what_is() {
     assert_eq!(op(&result["before"], "fans", "generic")["verdict"], "pass");
     let without = op(&result, "fans", "generic");
     assert_eq!(without["verdict"], "fail");
-    assert!(without["plan"].as_str().unwrap().contains("Seq Scan"), "{without}");
+    // From version 18 on, a B-tree that begins with another column can be skipped through.
+    let plan = without["plan"].as_str().unwrap();
+    assert!(plan.contains("Seq Scan") || plan.contains("user_media_m16_r00_pkey"), "{without}");
     assert!(without["violations"].to_string().contains("idx_user_media_media_id"), "{without}");
 }
 
