@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use omtdb::datagen::{self, Model, Shape, Sizes, Spec};
-use omtdb::explain::Modes;
-use omtdb::explain::scale::{self, Method, Options, Planned, WhatIf};
+use omtdb::explain::scale::{self, Method, Options, Planned};
 use omtdb::migrate::{self, Source};
 use omtdb::pg::cluster::{self, Lease};
 use omtdb::pg::{Programs, Session, Target};
@@ -31,17 +30,7 @@ async fn main() -> anyhow::Result<()> {
     let sizes = Sizes { users: rows.0 / 100, media: rows.0 / 50, user_media: rows.0 };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/plan-fidelity/queries.yaml");
     let scenarios = scenario::load(&[path], &Names::from(&*PLAN))?;
-    let options = Options {
-        sizes,
-        sample_rows: rows.0 / part,
-        seed: 42,
-        modes: Modes::Promised,
-        planner: BTreeMap::new(),
-        settings_from: None,
-        standing: None,
-        what_if: WhatIf::default(),
-        method: Method::Sparse,
-    };
+    let options = Options::new(sizes, rows.0 / part, 42);
     let real = real(&programs, &scenarios, &options).await?;
     let mut out = std::io::stdout().lock();
     for method in [Method::Sparse, Method::RowsAlone, Method::Sample] {

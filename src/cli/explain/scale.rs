@@ -4,7 +4,7 @@ use omtdb::datagen::{Profile, Sizes};
 use omtdb::explain::Modes;
 use omtdb::explain::against::PlanChange;
 use omtdb::explain::scale::{
-    self, Flip, Method, OpAtScale, Options, SAMPLE_ROWS, Scaled, WhatIf, planner_settings, standing,
+    self, Flip, OpAtScale, Options, SAMPLE_ROWS, Scaled, WhatIf, planner_settings, standing,
 };
 use omtdb::migrate::Source;
 use omtdb::pg::target::Secret;
@@ -94,17 +94,7 @@ impl ScaleArgs {
 pub(super) async fn run(args: &super::Args, scenarios: &[Scenario], modes: Modes, cx: &Cx) -> Outcome {
     let (all, args, place, seed) = (args, &args.scale, &args.place, args.seed);
     refuse_other_places(place)?;
-    let mut options = Options {
-        sizes: args.sizes()?,
-        sample_rows: args.sample.0,
-        seed,
-        modes,
-        planner: std::collections::BTreeMap::new(),
-        settings_from: None,
-        standing: None,
-        what_if: WhatIf::default(),
-        method: Method::Sparse,
-    };
+    let mut options = Options { modes, ..Options::new(args.sizes()?, args.sample.0, seed) };
     if let Some(url) = &args.settings_from {
         let other = PlaceArgs { url: Some(url.clone()), ..place.clone() }.resolve().await?.target;
         options.planner = planner_settings(&other).await?;

@@ -78,6 +78,22 @@ impl WhatIf {
 }
 
 impl Options {
+    /// Plans for `sizes` by a sample of `sample_rows`, with PostgreSQL's own settings and the schema as it is.
+    #[must_use]
+    pub fn new(sizes: Sizes, sample_rows: u64, seed: u64) -> Self {
+        Self {
+            sizes,
+            sample_rows,
+            seed,
+            modes: Modes::Promised,
+            planner: BTreeMap::new(),
+            settings_from: None,
+            standing: None,
+            what_if: WhatIf::default(),
+            method: Method::Sparse,
+        }
+    }
+
     /// Sizes of the sample: the ratios are those of the whole.
     pub(super) fn sample_sizes(&self) -> Sizes {
         let of = |size: u64| {
@@ -165,17 +181,7 @@ mod tests {
     use super::*;
 
     fn options(user_media: u64) -> Options {
-        Options {
-            sizes: Sizes { users: user_media / 100, media: user_media / 20, user_media },
-            sample_rows: SAMPLE_ROWS,
-            seed: 1,
-            modes: Modes::Promised,
-            planner: BTreeMap::new(),
-            settings_from: None,
-            standing: None,
-            what_if: WhatIf::default(),
-            method: Method::Sparse,
-        }
+        Options::new(Sizes { users: user_media / 100, media: user_media / 20, user_media }, SAMPLE_ROWS, 1)
     }
 
     #[test]

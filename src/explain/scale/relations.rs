@@ -88,6 +88,11 @@ impl Relation {
         }
     }
 
+    /// Whether it is a leaf of `interaction.user_media`.
+    pub(super) fn is_leaf_of_items(&self) -> bool {
+        self.kind == Kind::Table && (self.root.0.as_str(), self.root.1.as_str()) == USER_MEDIA
+    }
+
     /// Its share of the rows of its table: less than 1 for a partial index.
     pub(super) fn share(&self) -> f64 {
         let is_index = matches!(self.kind, Kind::Btree | Kind::OtherIndex);

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use super::Options;
 use super::columns::{self, Column, Key};
 use super::known::Known;
-use super::relations::{self, Kind, Relation};
+use super::relations::{self, Relation};
 use super::settings::planner_settings;
 use super::standing::Standing;
 use super::statistics::Growth;
@@ -115,9 +115,7 @@ pub(super) async fn make(
 
 /// Of a leaf without rows nothing can be told of more.
 fn refuse_empty_leaves(relations: &[Relation]) -> std::result::Result<(), UsageError> {
-    let is_leaf =
-        |one: &&Relation| one.kind == Kind::Table && (one.root.0.as_str(), one.root.1.as_str()) == USER_MEDIA;
-    let leaves: Vec<&Relation> = relations.iter().filter(is_leaf).collect();
+    let leaves: Vec<&Relation> = relations.iter().filter(|one| one.is_leaf_of_items()).collect();
     let empty = leaves.iter().filter(|leaf| leaf.rows < 1.0).count();
     if empty == 0 {
         return Ok(());

@@ -38,12 +38,13 @@ impl Standing {
     /// Rows of `interaction.user_media`.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rows")]
     pub(super) fn rows(&self) -> u64 {
-        self.relations.iter().filter(|one| is_leaf(one)).map(|leaf| leaf.rows.max(0.0)).sum::<f64>() as u64
+        self.relations.iter().filter(|one| one.is_leaf_of_items()).map(|leaf| leaf.rows.max(0.0)).sum::<f64>()
+            as u64
     }
 
     /// Leaves of `interaction.user_media`.
     pub(super) fn leaves(&self) -> u64 {
-        self.relations.iter().filter(|one| is_leaf(one)).count().max(1) as u64
+        self.relations.iter().filter(|one| one.is_leaf_of_items()).count().max(1) as u64
     }
 
     fn named(&self, schema: &str, name: &str) -> Option<&Relation> {
@@ -162,10 +163,6 @@ impl Standing {
             self.from
         ))
     }
-}
-
-fn is_leaf(one: &Relation) -> bool {
-    one.kind == Kind::Table && (one.root.0.as_str(), one.root.1.as_str()) == USER_MEDIA
 }
 
 /// How the values of a growing `column` change: as many rows each as now, or the same shares.
