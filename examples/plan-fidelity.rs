@@ -114,7 +114,7 @@ fn table(method: Method, real: &[Planned], found: &[Planned]) -> String {
         let (shape, cost) = (if is_same { "same" } else { "OTHER" }, if is_close { "" } else { "  off" });
         lines.push(format!("{:24} {:8} {shape:6} {ratio:7.2}{cost}", real.found.op, real.found.mode));
         if !is_same && method == Method::Sparse {
-            lines.push(format!("  real:\n{}\n  predicted:\n{}", real.outline, found.outline));
+            lines.push(format!("  real:\n{}\n  predicted:\n{}", real.found.outline, found.found.outline));
         }
     }
     format!(

@@ -1,7 +1,11 @@
 //! Plans at the size that a database will have.
 
+use omtdb::datagen::Sizes;
+use omtdb::explain::scale;
+use omtdb::migrate::Source;
 use omtdb::pg::Cluster;
 use omtdb::pg::cluster::{ClusterError, Options, Settings};
+use omtdb::run::Run;
 use serde_json::Value;
 
 use crate::harness::{Server, fresh_name, home, json, omtdb, programs, text};
@@ -174,4 +178,30 @@ async fn what_another_server_knows_is_taken_over() {
     ]);
     assert_eq!(nothing.status.code(), Some(2), "{}", text(&nothing));
     assert!(text(&nothing).contains("has no table"), "{}", text(&nothing));
+}
+
+/// The planner reads a B-tree's height from its first page; what is put on top of it has to lead to the rows all the same.
+#[tokio::test]
+async fn trees_are_as_high_as_they_would_be_and_still_sound() {
+    let server = Server::start();
+    let target = server.database().await;
+    let sizes = Sizes { users: 10_000_000, media: 50_000_000, user_media: 1_000_000_000 };
+    let (at, options) = ((server.cluster(), &target), scale::Options::new(sizes, 20_000, 1));
+    scale::predict(&Run::silent(), at, &Source::embedded(), &[], &options).await.unwrap();
+    let session = server.session(&target.dbname).await;
+    // The level of the fast root, the fourth number behind the page's header, root and level.
+    let level = "SELECT get_byte(pg_read_binary_file(pg_relation_filepath($1::text::regclass), 44, 1), 0)";
+    for (index, expected) in [("interaction.user_media_m16_r00_pkey", 3), ("media.media_pkey", 2)] {
+        let found: i32 = session.query_one(level, &[&index]).await.unwrap().get(0);
+        assert!(found >= expected, "{index}: {found} levels");
+    }
+    session.batch_execute("SET enable_seqscan = off; SET enable_bitmapscan = off").await.unwrap();
+    let leaf = "interaction.user_media_m16_r00";
+    let first = format!("SELECT user_id::text FROM {leaf} ORDER BY user_id, media_id LIMIT 50");
+    let rows = session.query(&first, &[]).await.unwrap();
+    let users: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert!(users.len() == 50 && users.is_sorted());
+    let count = format!("SELECT count(*) FROM {leaf} WHERE user_id = $1::text::uuid");
+    let items: i64 = session.query_one(&count, &[&users[0]]).await.unwrap().get(0);
+    assert!(items > 0);
 }

@@ -18,8 +18,6 @@ pub struct Draw {
     pub found: OpPlan,
     /// The planner's cost of all rows.
     pub cost: f64,
-    /// The plan without leaves and costs.
-    pub outline: String,
 }
 
 /// What each operation comes to, from its plans at each size, the smallest first: factor, sizes, operations.
@@ -39,8 +37,8 @@ fn flip_of(sizes: &[(u64, Sizes, Vec<Planned>)], op: usize) -> Option<OpAtScale>
                 factor: *factor,
                 rows: sizes.user_media,
                 rows_before: smaller.user_media,
-                before: before.outline.clone(),
-                after: after.outline.clone(),
+                before: before.found.outline.clone(),
+                after: after.found.outline.clone(),
             })
         })
     };
@@ -62,9 +60,8 @@ mod tests {
 
     fn planned(plans: &[(&str, f64)]) -> Vec<Planned> {
         let draw = |&(plan, cost): &(&str, f64)| Draw {
-            found: OpPlan { fingerprint: plan.to_owned(), ..op_plan() },
+            found: OpPlan { fingerprint: plan.to_owned(), outline: plan.to_owned(), ..op_plan() },
             cost,
-            outline: plan.to_owned(),
         };
         vec![Planned { draws: plans.iter().map(draw).collect() }]
     }

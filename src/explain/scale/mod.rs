@@ -32,7 +32,6 @@ use self::sample::Sample;
 use self::statistics::Grown;
 use super::capture::{How, capture};
 use super::catalog::Catalog;
-use super::shape::outline;
 use super::{OpPlan, drawn, interruptible, judged};
 use crate::datagen::{Model, Sizes, Spec};
 use crate::migrate::Source;
@@ -92,7 +91,8 @@ pub struct OpAtScale {
 /// A change of a plan's shape on the way to the whole size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flip {
-    /// The smallest of the factors 10, 100, 1000 over the smallest size at which the plan is another.
+    /// The smallest size at which the plan is another, over the smallest that was planned for: 10, 100, 1000; the last is what it
+    /// is where the sizes begin with what a server has.
     pub factor: u64,
     /// Rows of `interaction.user_media` there.
     pub rows: u64,
@@ -122,7 +122,8 @@ impl Scaled {
 /// used for nothing else afterwards.
 ///
 /// # Errors
-/// A [`UsageError`](crate::verdict::UsageError) where the size is smaller than the sample; when the server refuses something, or the run is interrupted.
+/// A [`UsageError`](crate::verdict::UsageError) where the size is smaller than the sample; when the server refuses something,
+/// or the run is interrupted.
 pub async fn run(
     run: &Run,
     (cluster, target): (&Cluster, &Target),
@@ -266,8 +267,7 @@ pub async fn plan_all(
                         .await
                         .with_context(|| format!("explain {name} of {} ({})", scenario.name, mode.word()))?;
                     let found = judged((&scenario.name, &name), &statement.plan, mode, &plan, &catalog);
-                    let (cost, outline) = (plan.root.total_cost, outline(&plan, &catalog));
-                    draws.push(Draw { found, cost, outline });
+                    draws.push(Draw { found, cost: plan.root.total_cost });
                 }
                 all.push(Planned { draws });
             }

@@ -18,8 +18,7 @@ use crate::pg::error::{Doing as _, Result};
 use crate::pg::ident::{literal, qualified};
 use crate::schema::plan::USER_MEDIA;
 
-/// Bytes of a page.
-const PAGE: u64 = 8_192;
+const PAGE: u64 = pages::PAGE as u64;
 /// Most pages of a relation that the catalog can tell (`relpages` is a 32-bit integer).
 const MOST_PAGES: u64 = 0x7fff_ffff;
 /// Pages of one file of a relation.
