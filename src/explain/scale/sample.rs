@@ -73,12 +73,14 @@ pub(super) async fn make(
     if !unknown.is_empty() {
         run.note(format!("this version of PostgreSQL plans without {}", unknown.join(", ")));
     }
-    let leaves = options.what_if.partitions.or(options.standing.as_ref().map(Standing::leaves)).unwrap_or(16);
-    cluster.restart_with(&settings(&known, leaves)).context("set the planner as the other server's is")?;
+    let standing = options.standing.as_ref();
+    let leaves = options.what_if.partitions.or(standing.map(Standing::leaves));
+    cluster
+        .restart_with(&settings(&known, leaves.unwrap_or_default()))
+        .context("set the planner as the other server's is")?;
     migrate::apply(target, migrations, &migrate::Options::default(), run).await?;
     let session = Session::connect(target, "scale").await?;
-    let standing = options.standing.as_ref();
-    if let Some(leaves) = options.what_if.partitions.or(standing.map(Standing::leaves)) {
+    if let Some(leaves) = leaves {
         super::what_if::repartition(&session, leaves).await?;
     }
     let jobs = available_parallelism().unwrap_or(NonZeroUsize::MIN);

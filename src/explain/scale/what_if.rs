@@ -35,43 +35,43 @@ pub(super) async fn repartition(session: &Session, leaves: u64) -> Result<()> {
 /// Makes and drops indexes, while there are few rows.
 pub(super) async fn change_indexes(session: &Session, what_if: &WhatIf) -> Result<()> {
     for definition in &what_if.with_index {
-        if !is_index(definition) {
-            return Err(PgError::broken(
-                "--with-index",
-                format!("{definition:?} is no CREATE INDEX statement"),
-            ));
-        }
-        // By the extended protocol, which takes one statement.
-        session
-            .execute(definition, &[])
-            .await
-            .doing(|| format!("make the index of --with-index: {definition}"))?;
+        make_index(session, definition).await?;
     }
     for name in &what_if.without_index {
-        let find = "SELECT n.nspname::text, x.indrelid::pg_catalog.regclass::text AS owner, k.conname::text AS constraint_name
-            FROM pg_catalog.pg_class AS c INNER JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-            INNER JOIN pg_catalog.pg_index AS x ON x.indexrelid = c.oid
-            LEFT JOIN pg_catalog.pg_constraint AS k ON k.conindid = c.oid AND k.contype IN ('p', 'u')
-            WHERE c.relname = $1 AND c.relkind IN ('i', 'I') AND n.nspname NOT IN ('pg_catalog', 'pg_toast')";
-        let doing = || format!("drop the index {name}");
-        let found = session.query(find, &[name]).await.doing(doing)?;
-        let [row] = &found[..] else {
-            if found.len() > 1 {
-                return Err(PgError::broken(doing(), "several schemas have an index of this name"));
-            }
-            return Err(PgError::broken(doing(), "there is no index of this name"));
-        };
-        let (schema, owner): (String, String) = (row.try_get(0).doing(doing)?, row.try_get(1).doing(doing)?);
-        let constraint: Option<String> = row.try_get(2).doing(doing)?;
-        let drop = match constraint {
-            Some(constraint) => {
-                format!("ALTER TABLE {owner} DROP CONSTRAINT {} CASCADE", quoted(&constraint))
-            }
-            None => format!("DROP INDEX {}", qualified(&schema, name)),
-        };
-        session.batch_execute(&drop).await.doing(doing)?;
+        drop_index(session, name).await?;
     }
     Ok(())
+}
+
+async fn make_index(session: &Session, definition: &str) -> Result<()> {
+    if !is_index(definition) {
+        let why = format!("{definition:?} is no CREATE INDEX statement");
+        return Err(PgError::broken("--with-index", why));
+    }
+    // By the extended protocol, which takes one statement.
+    let made = session.execute(definition, &[]).await;
+    made.map(drop).doing(|| format!("make the index of --with-index: {definition}"))
+}
+
+async fn drop_index(session: &Session, name: &str) -> Result<()> {
+    let doing = || format!("drop the index {name}");
+    let found = session.query(include_str!("index.sql"), &[&name]).await.doing(doing)?;
+    let row = match &found[..] {
+        [row] => row,
+        [] => return Err(PgError::broken(doing(), "there is no index of this name")),
+        _ => return Err(PgError::broken(doing(), "several schemas have an index of this name")),
+    };
+    let text = |column| row.try_get::<_, String>(column).doing(doing);
+    let constraint: Option<String> = row.try_get("constraint").doing(doing)?;
+    let drop = match constraint {
+        Some(constraint) => format!(
+            "ALTER TABLE {} DROP CONSTRAINT {} CASCADE",
+            qualified(&text("schema")?, &text("owner")?),
+            quoted(&constraint)
+        ),
+        None => format!("DROP INDEX {}", qualified(&text("schema")?, name)),
+    };
+    session.batch_execute(&drop).await.doing(doing)
 }
 
 fn is_index(definition: &str) -> bool {
