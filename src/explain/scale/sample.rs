@@ -86,7 +86,6 @@ pub(super) async fn make(
     let jobs = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let sizes = options.sample_sizes();
     datagen::generate(run, target, &Spec { jobs, ..Spec::of(options.seed, sizes) }).await?;
-    session.batch_execute("ANALYZE").await.doing(|| "analyze the sample".to_owned())?;
     // Before indexes go: a primary key takes foreign keys along, and those say which values become more.
     let groups = groups(&session).await?;
     super::what_if::change_indexes(&session, &options.what_if).await?;
