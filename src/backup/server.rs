@@ -36,6 +36,8 @@ pub struct Server {
     pub own_tablespaces: i64,
     /// Size of all its databases.
     pub data_bytes: u64,
+    /// Whether its pages have checksums.
+    pub has_checksums: bool,
     /// Settings that a recovery refuses to run below.
     pub recovery_settings: Settings,
 }
@@ -100,6 +102,7 @@ impl TryFrom<&Row> for Server {
             bootstrap_role: row.try_get("bootstrap_role")?,
             own_tablespaces: row.try_get("own_tablespaces")?,
             data_bytes: row.try_get::<_, i64>("data_bytes")?.unsigned_abs(),
+            has_checksums: row.try_get("has_checksums")?,
             recovery_settings: settings.iter().filter_map(pair).collect(),
         })
     }

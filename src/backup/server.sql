@@ -14,6 +14,7 @@ SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) AS s
        (SELECT count(*) FROM pg_catalog.pg_tablespace) - 2 AS own_tablespaces,
        (SELECT coalesce(sum(pg_catalog.pg_database_size(oid)), 0)::bigint FROM pg_catalog.pg_database
         WHERE pg_catalog.has_database_privilege(oid, 'CONNECT')) AS data_bytes,
+       pg_catalog.current_setting('data_checksums') = 'on' AS has_checksums,
        (SELECT pg_catalog.array_agg(name || '=' || setting ORDER BY name) FROM pg_catalog.pg_settings
         WHERE name IN ('max_connections', 'max_locks_per_transaction', 'max_prepared_transactions',
                        'max_wal_senders', 'max_worker_processes')) AS recovery_settings

@@ -100,6 +100,20 @@ pub fn restore_command(archive: &Path) -> String {
     )
 }
 
+/// `restore_command` for an archive that ends with the segment `last`: later ones are not to be seen.
+#[must_use]
+pub fn until(restore_command: &str, last: &str) -> String {
+    format!("LC_ALL=C expr 'x%f' '<=' 'x{last}' > /dev/null || exit 1; {restore_command}")
+}
+
+/// `restore_command` that also leaves a line in `log` for each call: the file's name, and when it began and ended in
+/// nanoseconds since 1970. The server's log has the latter at best to a millisecond, the former not at all.
+#[must_use]
+pub fn timed(restore_command: &str, log: &Path) -> String {
+    let log = shell_quoted(log);
+    format!("b=$(date +%%s%%N); ({restore_command}); r=$?; echo %f $b $(date +%%s%%N) >> {log}; exit $r")
+}
+
 /// `path` for the shell, inside a command in which PostgreSQL replaces `%`.
 fn shell_quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''").replace('%', "%%"))

@@ -3,16 +3,37 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
-use omtdb::drill::{self, Alteration, Options, RestoreDrill, Site};
+use omtdb::drill::self_test::{self as fault, SelfTest, self_test};
+use omtdb::drill::{self, Aim, Alteration, Level, Options, RestoreDrill, Site};
+use omtdb::scenario::{self, Names};
+use omtdb::schema::PLAN;
+use omtdb::units::Bytes;
+use omtdb::verdict::Verdict;
+use serde::Serialize;
 
-use super::place::{PlaceArgs, home};
+use super::place::{PlaceArgs, ProgramArgs, home};
 use super::{Cx, Outcome};
 
 #[derive(clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  omtdb drill restore --scratch=play       prove that a restore brings everything back
+  omtdb drill --self-test                  spoil copies in every known way, and see each noticed
+  omtdb drill grants | less                what a role needs to drill a server"
+)]
 pub(crate) struct Args {
+    /// Spoil throw-away copies of a small database, one fault at a time; each must be noticed where it should
+    #[arg(long, required = true)]
+    self_test: bool,
+    #[command(flatten)]
+    programs: ProgramArgs,
     #[command(subcommand)]
-    action: Action,
+    action: Option<Action>,
 }
 
 #[derive(Subcommand)]
@@ -21,15 +42,33 @@ enum Action {
     #[command(after_help = "\
 Without --dir a base backup is taken and the write-ahead log received for the time of the drill; nothing is left of it.
 The server keeps an empty table omtdb.drill_sentinel. Writers wait a moment for the restore point (the result says how
-long), DDL on the proven tables waits until the comparison is over. Needs a superuser.
+long), DDL on the proven tables waits until the comparison is over. Needs a superuser, or what `omtdb drill grants` prints.
+
+The levels of proof, from the bottom up: manifest, starts, right-point, sentinels, physical (pg_amcheck, pg_checksums),
+logical (foreign keys, unique keys, leaves, lists), content (every row, byte by byte), service (the scenarios' plans),
+self-test (a row deleted from the copy is noticed).
 
 Exit codes: 0 proven, 1 not proven, 3 no moment without writers, 4 could not run.
 
 Examples:
   omtdb drill restore --scratch=play
-  omtdb drill restore --scratch=play --dir /var/backups/play
-  omtdb drill restore --scratch=play --sabotage delete-row    see it fail")]
+  omtdb drill restore --scratch=play --dir /var/backups/play --to latest
+  omtdb drill restore --url $PRODUCTION --without physical --without logical    content alone, the shortest
+  omtdb drill restore --scratch=play --sabotage delete-row                      see it fail")]
     Restore(RestoreArgs),
+    /// Print the statements that let a role drill a server, and do nothing else there
+    #[command(after_help = "\
+Examples:
+  omtdb drill grants --role drill --database media | psql --dbname media --single-transaction
+  omtdb drill restore --url 'host=db user=drill dbname=media sslmode=verify-full'")]
+    Grants {
+        /// Name of the role
+        #[arg(long, value_name = "ROLE", default_value = "omtdb_drill")]
+        role: String,
+        /// Name of the database
+        #[arg(long, value_name = "NAME", default_value = "omtdb")]
+        database: String,
+    },
 }
 
 #[derive(clap::Args)]
@@ -37,7 +76,16 @@ struct RestoreArgs {
     /// Restore the newest backup in this directory, from the archive there that the server feeds
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Change one row of the copy before the comparison: the drill must fail
+    /// What the recovery aims at; each kind leads to the same point
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = To::RestorePoint)]
+    to: To,
+    /// Leave out a level of proof; may be given several times
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    without: Vec<Without>,
+    /// Scenarios whose plans the copy must have [default: the shipped ones]
+    #[arg(long, value_name = "SCENARIO")]
+    scenarios: Vec<PathBuf>,
+    /// Change rows of the copy before the comparison: the drill must fail
     #[arg(long, value_name = "HOW")]
     sabotage: Option<Sabotage>,
     /// How long to try for a moment without writers
@@ -47,6 +95,54 @@ struct RestoreArgs {
     place: PlaceArgs,
 }
 
+/// Kinds of recovery target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum To {
+    /// The restore point, by name
+    RestorePoint,
+    /// Its position in the log, exclusive
+    Lsn,
+    /// The transaction before it
+    Xid,
+    /// Its time
+    Time,
+    /// All of the archive, which ends there
+    Latest,
+}
+
+impl From<To> for Aim {
+    fn from(to: To) -> Self {
+        match to {
+            To::RestorePoint => Self::RestorePoint,
+            To::Lsn => Self::Lsn,
+            To::Xid => Self::Xid,
+            To::Time => Self::Time,
+            To::Latest => Self::Latest,
+        }
+    }
+}
+
+/// Levels that cost time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Without {
+    /// Tables and indexes, page by page
+    Physical,
+    /// Foreign keys, unique keys, leaves, lists
+    Logical,
+    /// Plans
+    Service,
+}
+
+impl From<Without> for Level {
+    fn from(without: Without) -> Self {
+        match without {
+            Without::Physical => Self::Physical,
+            Without::Logical => Self::Logical,
+            Without::Service => Self::Service,
+        }
+    }
+}
+
 /// How the copy is spoilt on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sabotage {
@@ -54,6 +150,10 @@ pub(crate) enum Sabotage {
     DeleteRow,
     /// Move one time stamp of one row by a microsecond
     UpdateRow,
+    /// Insert one row a second time, past the indexes
+    DuplicateRow,
+    /// Swap the rows of two users
+    SwapUsers,
 }
 
 impl From<Sabotage> for Alteration {
@@ -61,22 +161,82 @@ impl From<Sabotage> for Alteration {
         match sabotage {
             Sabotage::DeleteRow => Self::DeleteRow,
             Sabotage::UpdateRow => Self::UpdateRow,
+            Sabotage::DuplicateRow => Self::DuplicateRow,
+            Sabotage::SwapUsers => Self::SwapUsers,
         }
     }
 }
 
 pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
-    let Action::Restore(args) = args.action;
+    match args.action {
+        Some(Action::Restore(restore)) => restored(restore, cx).await,
+        Some(Action::Grants { role, database }) => {
+            let sql = drill::grants::statements(&role, &database);
+            cx.out.result(&Statements { sql: &sql }, sql.clone())?;
+            Ok(Verdict::Pass)
+        }
+        None => self_tested(&args.programs, cx).await,
+    }
+}
+
+#[derive(Serialize)]
+struct Statements<'a> {
+    sql: &'a str,
+}
+
+async fn restored(args: RestoreArgs, cx: &Cx) -> Outcome {
+    let scenarios = scenario::load(&args.scenarios, &Names::from(&*PLAN))?;
     let at = args.place.resolve().await?;
     let site = Site { home: home()?, programs: args.place.programs.find()? };
     let options = Options {
         dir: args.dir,
+        aim: args.to.into(),
         sabotage: args.sabotage.map(Alteration::from),
+        left_out: args.without.into_iter().map(Level::from).collect(),
+        scenarios,
         lock_patience: args.lock_patience,
     };
     let found = drill::restore(&cx.run, &at.target, &site, &options).await?;
     cx.out.result(&found, text(&found))?;
     Ok(found.verdict)
+}
+
+async fn self_tested(programs: &ProgramArgs, cx: &Cx) -> Outcome {
+    let site = Site { home: home()?, programs: programs.find()? };
+    let program = std::env::current_exe().context("find this program's own file")?;
+    let found = self_test(&cx.run, &site, &program).await?;
+    cx.out.result(&found, matrix(&found))?;
+    Ok(found.verdict)
+}
+
+/// The table of faults, as Markdown, for the documentation has it too.
+fn matrix(found: &SelfTest) -> String {
+    let row = |outcome: &fault::Outcome| {
+        format!(
+            "| {} | {} | {} | {} |",
+            outcome.fault,
+            outcome.must,
+            outcome.seen_by.join(", "),
+            outcome.verdict.word()
+        )
+    };
+    let mut lines =
+        vec!["| fault | must be seen by | seen by | |".to_owned(), "|---|---|---|---|".to_owned()];
+    lines.extend(found.faults.iter().map(row));
+    let bad = found.faults.iter().filter(|outcome| outcome.verdict != Verdict::Pass);
+    lines.extend(bad.map(|outcome| format!("\n{}: {}", outcome.fault, outcome.detail)));
+    lines.join("\n")
+}
+
+/// Whole units a second.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a figure for people"
+)]
+fn per_second(count: u64, seconds: f64) -> u64 {
+    (count as f64 / seconds.max(1e-3)) as u64
 }
 
 fn text(drill: &RestoreDrill) -> String {
@@ -90,10 +250,17 @@ fn text(drill: &RestoreDrill) -> String {
             proof.detail.replace('\n', "\n                    ")
         ));
     }
+    lines
+        .extend(drill.left_out.iter().map(|left| format!("  -    {:12} left out: {}", left.level, left.why)));
     lines.push("\nrecovery time".to_owned());
     lines
         .extend(drill.rto.phases.iter().map(|phase| format!("  {:26} {:8.2} s", phase.phase, phase.seconds)));
     lines.push(format!("  {:26} {:8.2} s", "total", drill.rto.total_s));
+    if let Some(redo) = &drill.rto.redo {
+        let rate = Bytes(per_second(redo.bytes.0, redo.seconds));
+        let (bytes, segments) = (redo.bytes, redo.segments);
+        lines.push(format!("  {bytes} of log redone at {rate}/s, {segments} segments from the archive"));
+    }
     let rpo = &drill.rpo;
     lines.push(format!(
         "\nrecovery point: {} acknowledged, {} restored, {} lost",

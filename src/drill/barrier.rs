@@ -2,15 +2,17 @@
 //!
 //! A snapshot and the log's current position do not: a commit record can stand in the log while its transaction is still
 //! invisible. While every table is locked against writing, no writer is in between: locks are released after a commit
-//! has become visible. The restore point and the snapshot are both taken under the lock, which is then released;
-//! whatever reads the state goes on from the snapshot.
+//! has become visible. The drill's own transaction, the restore point, the snapshot and the moment are all taken under the
+//! lock, which is then released; whatever reads the state goes on from the snapshot.
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::fingerprint::State;
 use super::relation::Relation;
+use super::sentinel::Sentinels;
 use crate::pg::error::{Doing as _, PgError};
 use crate::pg::{Session, Target};
 use crate::run::Run;
@@ -21,45 +23,76 @@ use crate::verdict::Interrupted;
 const LOCK_TIMEOUT: &str = "1200ms";
 const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 
-/// A point in the log, and the state of the database at it.
+/// A point in the log, by each name that a recovery can be given for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Point {
     pub(super) name: String,
+    /// Behind the restore point's record.
     pub(super) lsn: Lsn,
+    /// Of the drill's own transaction, the last before the restore point.
+    pub(super) xid: u64,
+    /// Later than every commit before the point, earlier than any after it.
+    pub(super) time: Timestamp,
+    /// Behind the segment that was ended at the point; the point itself where none was.
+    pub(super) end: Lsn,
     pub(super) timeline: u32,
     /// How long writers were kept waiting.
     pub(super) held: Duration,
     /// How often the locks were asked for.
     pub(super) tries: u32,
+}
+
+/// A point, and the state of the database at it.
+pub(super) struct Marked {
+    pub(super) point: Point,
     /// The snapshot; good while `holder` lives.
     pub(super) state: State,
     /// Holds the snapshot, and a lock against truncation, which no snapshot sees through.
     pub(super) holder: Session,
 }
 
-/// Makes the restore point `name`; `None` when the locks were not granted within `patience`.
+/// How writers are kept out for a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LockBy {
+    /// By `LOCK TABLE`, which needs the right to change the tables.
+    Statement,
+    /// By the function that `drill grants` makes, which has that right and lends it for nothing else.
+    Function,
+}
+
+/// The point to make.
+pub(super) struct Wanted<'a> {
+    pub(super) name: &'a str,
+    pub(super) relations: &'a [Relation],
+    pub(super) lock_by: LockBy,
+    /// Ends the segment at the point, so that the archive can end there.
+    pub(super) end_segment: bool,
+    pub(super) patience: Duration,
+}
+
+/// Makes the point; `None` when the locks were not granted within the patience.
 ///
 /// # Errors
 /// What the server says; [`Interrupted`].
 pub(super) async fn reach(
     run: &Run,
     target: &Target,
-    relations: &[Relation],
-    name: &str,
-    patience: Duration,
-) -> anyhow::Result<Option<Point>> {
+    wanted: &Wanted<'_>,
+    sentinels: &mut Sentinels,
+) -> anyhow::Result<Option<Marked>> {
     let task = run.task("wait for the barrier", None, "tries");
     let began = Instant::now();
     let writers = Session::connect(target, "drill").await?;
     for tries in 1.. {
         run.check()?;
         let asked = Instant::now();
-        match lock(&writers, relations).await {
+        match lock(&writers, wanted).await {
             Ok(()) => {
                 let held = Instant::now();
-                let mut point = mark(&writers, target, relations, name).await?;
+                let mut marked = mark(&writers, target, wanted, sentinels).await?;
                 writers.close().await;
-                (point.held, point.tries) = (held.elapsed(), tries);
-                return Ok(Some(point));
+                (marked.point.held, marked.point.tries) = (held.elapsed(), tries);
+                return Ok(Some(marked));
             }
             Err(error) if error.is_lock_timeout() || error.is_retryable() => {
                 tracing::info!("the barrier was not obtained after {:?}: {error}", asked.elapsed());
@@ -68,7 +101,7 @@ pub(super) async fn reach(
             Err(error) => return Err(error.into()),
         }
         task.advance(1);
-        if began.elapsed() >= patience {
+        if began.elapsed() >= wanted.patience {
             return Ok(None);
         }
         tokio::select! {
@@ -80,11 +113,13 @@ pub(super) async fn reach(
 }
 
 /// Locks every table against writers; a lock on a parent takes its leaves along.
-async fn lock(session: &Session, relations: &[Relation]) -> Result<(), PgError> {
-    let sql = format!(
-        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; LOCK TABLE {} IN SHARE MODE",
-        roots(relations)
-    );
+async fn lock(session: &Session, wanted: &Wanted<'_>) -> Result<(), PgError> {
+    let lock = match wanted.lock_by {
+        LockBy::Statement => format!("LOCK TABLE {} IN SHARE MODE", roots(wanted.relations)),
+        LockBy::Function => "SELECT omtdb.drill_lock()".to_owned(),
+    };
+    let sql =
+        format!("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; {lock}");
     session.batch_execute(&sql).await.doing(|| "lock the tables against writing".to_owned())
 }
 
@@ -93,43 +128,51 @@ fn roots(relations: &[Relation]) -> String {
     roots.join(", ")
 }
 
-/// With the tables locked by `writers`: the restore point, the snapshot, and the end of the lock.
+/// With the tables locked by `writers`: the last transaction, the restore point, the snapshot, the moment, and the end of
+/// the lock.
 async fn mark(
     writers: &Session,
     target: &Target,
-    relations: &[Relation],
-    name: &str,
-) -> Result<Point, PgError> {
+    wanted: &Wanted<'_>,
+    sentinels: &mut Sentinels,
+) -> Result<Marked, PgError> {
     let state = State { target: target.clone(), snapshot: None };
     let holder = state.open().await?;
-    let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", roots(relations));
+    let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", roots(wanted.relations));
     holder.batch_execute(&lock).await.doing(|| "keep the tables from being truncated".to_owned())?;
-    let (lsn, timeline) = restore_point(writers, name).await?;
+    let xid = sentinels.write_last().await?;
+    let mut point = restore_point(writers, wanted.name).await?;
+    point.xid = xid;
     let doing = || "export a snapshot".to_owned();
     let row = holder.query_one("SELECT pg_catalog.pg_export_snapshot()", &[]).await.doing(doing)?;
     let snapshot: String = row.try_get(0).doing(doing)?;
+    if wanted.end_segment {
+        point.end = switch_segment(writers).await?;
+    }
     writers.batch_execute("COMMIT").await.doing(|| "let writers go on".to_owned())?;
-    Ok(Point {
-        name: name.to_owned(),
-        lsn,
-        timeline,
-        held: Duration::ZERO,
-        tries: 0,
-        state: State { snapshot: Some(snapshot), ..state },
-        holder,
-    })
+    Ok(Marked { point, state: State { snapshot: Some(snapshot), ..state }, holder })
 }
 
-async fn restore_point(session: &Session, name: &str) -> Result<(Lsn, u32), PgError> {
-    const QUERY: &str = "SELECT lsn::text AS lsn, pg_catalog.left(pg_catalog.pg_walfile_name(lsn), 8) AS timeline \
-                         FROM pg_catalog.pg_create_restore_point($1) AS lsn";
+/// Makes the restore point, and asks for the time after it.
+async fn restore_point(session: &Session, name: &str) -> Result<Point, PgError> {
+    const QUERY: &str = "SELECT lsn::text AS lsn, pg_catalog.left(pg_catalog.pg_walfile_name(lsn), 8) AS timeline, \
+                         pg_catalog.clock_timestamp() AS moment FROM pg_catalog.pg_create_restore_point($1) AS lsn";
     let doing = || "make the restore point".to_owned();
     let row = session.query_one(QUERY, &[&name]).await.doing(doing)?;
     let text = |column: &str| -> Result<String, PgError> { row_text(&row, column).doing(doing) };
     let broken = |what: &str| PgError::broken(doing(), format!("the server's {what} cannot be read"));
     let lsn = text("lsn")?.parse().map_err(|_| broken("position"))?;
     let timeline = u32::from_str_radix(&text("timeline")?, 16).map_err(|_| broken("timeline"))?;
-    Ok((lsn, timeline))
+    let time = row.try_get("moment").doing(doing)?;
+    Ok(Point { name: name.to_owned(), lsn, xid: 0, time, end: lsn, timeline, held: Duration::ZERO, tries: 0 })
+}
+
+#[cfg(test)]
+impl Point {
+    pub(super) fn at(name: &str, lsn: Lsn, xid: u64) -> Self {
+        let (time, held) = (Timestamp::UNIX_EPOCH, Duration::ZERO);
+        Self { name: name.to_owned(), lsn, xid, time, end: lsn, timeline: 1, held, tries: 1 }
+    }
 }
 
 fn row_text(row: &Row, column: &str) -> Result<String, tokio_postgres::Error> {

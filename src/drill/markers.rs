@@ -4,21 +4,40 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::units::Lsn;
+
 /// What a line of the log marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Marker {
-    /// Replaying began.
-    Redo,
+    /// Replaying began with the record here.
+    Redo(Lsn),
     /// A segment came from the archive.
     Restored,
     /// The copy is consistent.
     Consistent,
     /// It answers queries.
     Answers,
-    /// It stopped at the restore point of this name.
-    StoppedAt(String),
+    /// It accepts writes: the recovery is over.
+    Opened,
+    /// It stopped where it was told to.
+    Stopped(Stop),
     /// It gave up; the message.
     Fatal(String),
+}
+
+/// Where a recovery says that it stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// At the restore point of this name.
+    RestorePoint(String),
+    /// Before the record at this position.
+    Before(Lsn),
+    /// After the commit of this transaction.
+    AfterCommit(u64),
+    /// Before the commit of a transaction, because of its time.
+    BeforeCommit,
+    /// At the end of the archive; the last record began here.
+    End(Lsn),
 }
 
 /// The markers of one recovery, in order, each with its moment.
@@ -36,10 +55,18 @@ impl Markers {
         self.0.iter().find(|(_, other)| other == marker).map(|(at, _)| *at)
     }
 
-    /// The restore point it stopped at.
-    pub(super) fn stopped_at(&self) -> Option<(&str, Timestamp)> {
+    /// Where it stopped, and when.
+    pub(super) fn stopped(&self) -> Option<(&Stop, Timestamp)> {
         self.0.iter().find_map(|(at, marker)| match marker {
-            Marker::StoppedAt(name) => Some((name.as_str(), *at)),
+            Marker::Stopped(stop) => Some((stop, *at)),
+            _ => None,
+        })
+    }
+
+    /// Where replaying began, and when.
+    pub(super) fn redo(&self) -> Option<(Lsn, Timestamp)> {
+        self.0.iter().find_map(|(at, marker)| match marker {
+            Marker::Redo(lsn) => Some((*lsn, *at)),
             _ => None,
         })
     }
@@ -74,21 +101,41 @@ fn line(line: &str) -> Option<(Timestamp, Marker)> {
 }
 
 fn event(message: &str) -> Option<Marker> {
-    let starts = |text| message.starts_with(text);
-    if let Some(rest) = message.strip_prefix("recovery stopping at restore point \"") {
-        return Some(Marker::StoppedAt(rest.split_once('"')?.0.to_owned()));
+    let after = |text| message.strip_prefix(text);
+    if let Some(stop) = after("recovery stopping ").and_then(stop) {
+        return Some(Marker::Stopped(stop));
     }
-    if starts("redo starts at") {
-        Some(Marker::Redo)
-    } else if starts("restored log file") {
-        Some(Marker::Restored)
-    } else if starts("consistent recovery state reached") {
-        Some(Marker::Consistent)
-    } else if starts("database system is ready to accept read") {
-        Some(Marker::Answers)
-    } else {
-        None
+    if let Some(rest) = after("redo done at ") {
+        return Some(Marker::Stopped(Stop::End(first_word(rest).parse().ok()?)));
     }
+    if let Some(rest) = after("redo starts at ") {
+        return Some(Marker::Redo(first_word(rest).parse().ok()?));
+    }
+    let known = [
+        ("restored log file", Marker::Restored),
+        ("consistent recovery state reached", Marker::Consistent),
+        ("database system is ready to accept read", Marker::Answers),
+        ("database system is ready to accept connections", Marker::Opened),
+    ];
+    known.into_iter().find_map(|(text, marker)| message.starts_with(text).then_some(marker))
+}
+
+/// Reads what follows `recovery stopping`.
+fn stop(text: &str) -> Option<Stop> {
+    if let Some(rest) = text.strip_prefix("at restore point \"") {
+        return Some(Stop::RestorePoint(rest.split_once('"')?.0.to_owned()));
+    }
+    if let Some(rest) = text.strip_prefix("before WAL location (LSN) \"") {
+        return Some(Stop::Before(rest.split_once('"')?.0.parse().ok()?));
+    }
+    if let Some(rest) = text.strip_prefix("after commit of transaction ") {
+        return Some(Stop::AfterCommit(first_word(rest).trim_end_matches(',').parse().ok()?));
+    }
+    text.starts_with("before commit of transaction ").then_some(Stop::BeforeCommit)
+}
+
+fn first_word(text: &str) -> &str {
+    text.split(' ').next().unwrap_or_default()
 }
 
 /// Seconds from `from` to `to`; zero where the clock went backwards.
@@ -113,9 +160,10 @@ mod tests {
     #[test]
     fn phases_are_read_from_the_log() {
         let markers = Markers::read(LOG);
-        let (name, stopped) = markers.stopped_at().unwrap();
-        assert_eq!(name, "drill-x");
-        assert_eq!(seconds_between(markers.at(&Marker::Redo).unwrap(), stopped), 1.5);
+        let (stop, stopped) = markers.stopped().unwrap();
+        assert_eq!(*stop, Stop::RestorePoint("drill-x".to_owned()));
+        let (from, began) = markers.redo().unwrap();
+        assert_eq!((from, seconds_between(began, stopped)), (Lsn(0x200_0028), 1.5));
         assert_eq!(seconds_between(markers.at(&Marker::Consistent).unwrap(), stopped), 1.25);
         assert_eq!((markers.restored(), markers.fatal()), (1, None));
     }
@@ -124,13 +172,31 @@ mod tests {
     fn a_hole_in_the_archive_is_fatal() {
         let log = "2026-11-24 13:00:02.000 UTC [9] FATAL:  recovery ended before configured recovery target was reached\n";
         let markers = Markers::read(log);
-        assert!(markers.stopped_at().is_none());
+        assert!(markers.stopped().is_none());
         assert_eq!(markers.fatal(), Some("recovery ended before configured recovery target was reached"));
     }
 
+    /// Texts of `xlogrecovery.c`, the same from 15 to 18.
     #[test]
-    fn another_restore_point_is_another_name() {
-        let log = LOG.replace("point \"drill-x\", time", "point \"drill-y\", time");
-        assert_eq!(Markers::read(&log).stopped_at().unwrap().0, "drill-y");
+    fn each_kind_of_stop_is_told_from_its_words() {
+        let stops = [
+            ("recovery stopping before WAL location (LSN) \"0/42025C98\"", Stop::Before(Lsn(0x4202_5C98))),
+            (
+                "recovery stopping after commit of transaction 750, time 2026-11-24 12:59:59.1+00",
+                Stop::AfterCommit(750),
+            ),
+            (
+                "recovery stopping before commit of transaction 751, time 2026-11-24 12:59:59.1+00",
+                Stop::BeforeCommit,
+            ),
+            (
+                "redo done at 0/5000110 system usage: CPU: user: 0.00 s, system: 0.00 s",
+                Stop::End(Lsn(0x500_0110)),
+            ),
+        ];
+        for (message, expected) in stops {
+            assert_eq!(event(message), Some(Marker::Stopped(expected)), "{message}");
+        }
+        assert_eq!(event("recovery stopping for another reason"), None);
     }
 }

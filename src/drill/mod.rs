@@ -4,15 +4,22 @@
 //! that it is whole, starts, stands at the right point, has every acknowledged write and none from later, holds the same
 //! rows byte by byte, and that the proof itself notices one changed row.
 
+mod aim;
 mod alter;
 mod barrier;
+mod fault;
 mod findings;
 mod fingerprint;
+pub mod grants;
+mod logical;
 mod markers;
+mod physical;
+mod prove;
 mod receiver;
 mod recovery;
 mod relation;
 mod restore;
+pub mod self_test;
 mod sentinel;
 mod workspace;
 
@@ -21,13 +28,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use aim::Aim;
 pub use alter::Alteration;
+pub use findings::Level;
 pub use fingerprint::{DifferingRow, RowDifference};
 pub use relation::SCHEMAS;
 pub use restore::restore;
 
 use crate::pg::Programs;
-
+use crate::scenario::Scenario;
+use crate::units::{Bytes, Lsn};
 use crate::verdict::Verdict;
 
 /// Where the copy is made.
@@ -44,15 +54,28 @@ pub struct Site {
 pub struct Options {
     /// A directory of backups whose archive the source feeds; `None` takes a backup for the time of the drill.
     pub dir: Option<PathBuf>,
+    /// What the recovery aims at.
+    pub aim: Aim,
     /// Changes one row of the copy before the comparison: the drill must fail.
     pub sabotage: Option<Alteration>,
+    /// Levels that are not to be looked at, to save their time.
+    pub left_out: Vec<Level>,
+    /// Scenarios whose plans must be the same on source and copy.
+    pub scenarios: Vec<Scenario>,
     /// How long to try for a moment without writers.
     pub lock_patience: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { dir: None, sabotage: None, lock_patience: Duration::from_secs(30) }
+        Self {
+            dir: None,
+            aim: Aim::default(),
+            sabotage: None,
+            left_out: Vec::new(),
+            scenarios: Vec::new(),
+            lock_patience: Duration::from_secs(30),
+        }
     }
 }
 
@@ -61,10 +84,22 @@ impl Default for Options {
 pub struct RestoreDrill {
     /// `Pass` only when the right point and equal content are proven.
     pub verdict: Verdict,
+    /// The highest level of proof up to which everything holds.
+    #[serde(default)]
+    pub reached: Option<String>,
+    /// The kind of recovery target.
+    #[serde(default)]
+    pub aim: Aim,
+    /// Where the source was marked; `None` when it could not be.
+    #[serde(default)]
+    pub marked: Option<Mark>,
     /// Why it is not a pass.
     pub reasons: Vec<String>,
     /// What was proven, in rising order.
     pub proof: Vec<Proof>,
+    /// What was not looked at, and why.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
     /// Recovery time.
     pub rto: Rto,
     /// Recovery point.
@@ -73,10 +108,59 @@ pub struct RestoreDrill {
     pub fingerprint: Fingerprints,
 }
 
+impl Default for RestoreDrill {
+    /// One that proved nothing.
+    fn default() -> Self {
+        Self {
+            verdict: Verdict::Fail,
+            reached: None,
+            aim: Aim::default(),
+            marked: None,
+            reasons: Vec::new(),
+            proof: Vec::new(),
+            left_out: Vec::new(),
+            rto: Rto { phases: Vec::new(), total_s: 0.0, open_s: 0.0, base_bytes: Bytes(0), redo: None },
+            rpo: Rpo { acked: 0, restored: 0, lost: 0 },
+            fingerprint: Fingerprints {
+                source: String::new(),
+                restored: String::new(),
+                differing: Vec::new(),
+                rows: Vec::new(),
+            },
+        }
+    }
+}
+
+/// The marked point of the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Name of the restore point.
+    pub name: String,
+    /// Behind its record.
+    pub lsn: Lsn,
+    /// Its timeline.
+    pub timeline: u32,
+    /// Of the source and of every copy.
+    pub system_identifier: String,
+    /// How long writers were kept waiting, in milliseconds.
+    pub held_ms: u64,
+    /// The backup that was restored.
+    pub backup: String,
+}
+
+/// A level that was not looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub level: String,
+    /// Why.
+    pub why: String,
+}
+
 /// One level of proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
-    /// `manifest`, `starts`, `right-point`, `sentinels`, `content`, `self-test`.
+    /// The name of a [`Level`].
     pub level: String,
     /// Whether it holds.
     pub ok: bool,
@@ -89,8 +173,28 @@ pub struct Proof {
 pub struct Rto {
     /// The phases in order.
     pub phases: Vec<RtoPhase>,
-    /// Their sum, in seconds.
+    /// Their sum, in seconds: until the copy is proven.
     pub total_s: f64,
+    /// Until the copy answered the first query, in seconds.
+    #[serde(default)]
+    pub open_s: f64,
+    /// Size of the base backup that was copied.
+    #[serde(default)]
+    pub base_bytes: Bytes,
+    /// The log that was replayed; `None` when the recovery did not come to its end.
+    #[serde(default)]
+    pub redo: Option<Redo>,
+}
+
+/// How much log was replayed, and how long that took without fetching it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Redo {
+    /// From the first record to the last.
+    pub bytes: Bytes,
+    /// Without the time of `restore_command`.
+    pub seconds: f64,
+    /// Segments that came from the archive.
+    pub segments: u64,
 }
 
 /// One phase of a recovery.

@@ -8,58 +8,80 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 
 use super::Site;
+use super::aim::{Aim, Fetches, last_segment};
 use super::barrier::Point;
-use super::markers::Markers;
+use super::fault::Fault;
+use super::markers::{Markers, Stop};
 use crate::backup::{Backup, Server, Store, wal};
 use crate::pg::cluster::{self, Cluster, Lease, Options, Settings, file, write_owned};
 use crate::pg::{Programs, Target, tools};
 use crate::run::Run;
+use crate::units::Lsn;
 use crate::verdict::Interrupted;
 
+/// In the copy's directory: when each segment was fetched.
+const FETCH_LOG: &str = "fetched";
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// How long a launched server may stay invisible before it counts as dead.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A recovery that reached the restore point, or died on the way.
+/// A recovery that reached its target, or died on the way.
 pub(super) struct Recovery {
     /// Holds the copy, which goes with it.
     pub(super) lease: Lease,
     pub(super) markers: Markers,
+    pub(super) fetches: Fetches,
     /// The log's last lines, for people.
     pub(super) last_words: String,
     /// How long the base backup took to copy.
     pub(super) copied: Duration,
     /// When the server was launched.
     pub(super) launched: Timestamp,
+    /// Where it stopped, when, and whether the server still stood there when it was last looked at.
+    pub(super) stopped: Option<(Stop, Timestamp)>,
+    /// The position of the point: what was replayed beyond it is a record or two.
+    pub(super) point: Lsn,
 }
 
-/// Copies `backup` and rolls it forward to `point`.
+/// What a recovery starts from and aims at.
+pub(super) struct Order<'a> {
+    /// The copy's name.
+    pub(super) name: &'a str,
+    pub(super) source: &'a Server,
+    pub(super) planner: &'a Settings,
+    pub(super) store: &'a Store,
+    pub(super) backup: &'a Backup,
+    pub(super) point: &'a Point,
+    pub(super) aim: Aim,
+    /// What is spoilt on purpose.
+    pub(super) fault: Option<Fault>,
+}
+
+/// Copies the backup and rolls it forward to the point.
 ///
 /// # Errors
 /// When the copy cannot be made or the disk is full; [`Interrupted`]. A recovery that fails is a value.
-pub(super) async fn recover(
-    run: &Run,
-    site: &Site,
-    name: &str,
-    source: &Server,
-    (store, backup): (&Store, &Backup),
-    point: &Point,
-) -> anyhow::Result<Recovery> {
+pub(super) async fn recover(run: &Run, site: &Site, order: &Order<'_>) -> anyhow::Result<Recovery> {
     let began = Instant::now();
-    let options = Options { settings: settings(source, store, point) };
+    let fetch_log = site.home.join(order.name).join(FETCH_LOG);
+    let options = Options { settings: settings(order, &fetch_log) };
     let cluster = {
-        let (run, site, name, base) = (run.clone(), site.clone(), name.to_owned(), store.base(backup));
+        let (run, site, name) = (run.clone(), site.clone(), order.name.to_owned());
+        let (base, fault) = (order.store.base(order.backup), order.fault.clone());
         let _task = run.task("copy the base backup", None, "s");
         tokio::task::spawn_blocking(move || {
             let programs = &site.programs;
-            Cluster::adopt(&site.home, &name, programs, &options, |data| fill(&run, programs, &base, data))
+            Cluster::adopt(&site.home, &name, programs, &options, |data| {
+                fill(&run, programs, &base, data)?;
+                fault.map_or(Ok(()), |fault| fault.spoil_files(data))
+            })
         })
         .await??
     };
     let lease = Lease::hold(cluster);
     let (copied, launched) = (began.elapsed(), Timestamp::now());
     lease.cluster().launch()?;
-    let log = watch(run, lease.cluster()).await?;
+    let log = watch(run, lease.cluster(), order.aim).await?;
     if log.contains("No space left on device") {
         anyhow::bail!(
             "the disk is full: the copy in {} cannot be recovered\n{}",
@@ -67,31 +89,43 @@ pub(super) async fn recover(
             tail(&log)
         );
     }
-    Ok(Recovery { lease, markers: Markers::read(&log), last_words: tail(&log), copied, launched })
+    let markers = Markers::read(&log);
+    let stopped = order.aim.has_arrived(&markers).then(|| markers.stopped()).flatten();
+    Ok(Recovery {
+        stopped: stopped.map(|(stop, at)| (stop.clone(), at)),
+        point: order.point.lsn,
+        fetches: Fetches::read(&fetch_log),
+        last_words: tail(&log),
+        lease,
+        markers,
+        copied,
+        launched,
+    })
 }
 
 /// How the copy differs from any scratch cluster: where it gets the log, where it stops, and nothing of what the source
 /// does besides serving: no archiving, no replication, no maintenance.
-fn settings(source: &Server, store: &Store, point: &Point) -> Settings {
-    let restore = wal::restore_command(&store.archive());
-    let timeline = point.timeline.to_string();
+fn settings(order: &Order<'_>, fetch_log: &Path) -> Settings {
+    let Order { source, point, aim, .. } = *order;
+    let mut restore = wal::restore_command(&order.store.archive());
+    if let Some(last) = last_segment(aim, point, source.wal_segment_bytes) {
+        restore = wal::until(&restore, &last);
+    }
     let own = [
-        ("restore_command", restore.as_str()),
-        ("recovery_target_name", point.name.as_str()),
-        ("recovery_target_timeline", timeline.as_str()),
-        // Paused, it can be read at the point, and makes no timeline of its own.
-        ("recovery_target_action", "pause"),
-        ("hot_standby", "on"),
-        ("archive_mode", "off"),
-        ("max_logical_replication_workers", "0"),
-        ("autovacuum", "off"),
-        ("max_wal_size", "1GB"),
-        ("log_min_messages", "warning"),
-        ("log_timezone", "UTC"),
+        ("restore_command", wal::timed(&restore, fetch_log)),
+        ("hot_standby", "on".to_owned()),
+        ("archive_mode", "off".to_owned()),
+        ("max_logical_replication_workers", "0".to_owned()),
+        ("autovacuum", "off".to_owned()),
+        ("max_wal_size", "1GB".to_owned()),
+        ("log_min_messages", "warning".to_owned()),
+        ("log_timezone", "UTC".to_owned()),
     ];
-    let own = own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let spoilt = order.fault.iter().flat_map(|fault| fault.settings(point));
     // A standby refuses to recover with less of these than its primary had.
-    source.recovery_settings.clone().into_iter().chain(own).collect()
+    let sources = order.planner.clone().into_iter().chain(source.recovery_settings.clone());
+    sources.chain(own).chain(aim.settings(point)).chain(spoilt).collect()
 }
 
 /// Fills `data` with the base backup, without anything of the source's configuration: that could archive, load
@@ -121,8 +155,8 @@ fn fill(run: &Run, programs: &Programs, base: &Path, data: &Path) -> anyhow::Res
     Ok(())
 }
 
-/// Waits until the server stopped at a restore point and answers, or is gone; returns its log.
-async fn watch(run: &Run, cluster: &Cluster) -> anyhow::Result<String> {
+/// Waits until the server arrived where it was sent and answers, or is gone; returns its log.
+async fn watch(run: &Run, cluster: &Cluster, aim: Aim) -> anyhow::Result<String> {
     let task = run.task("recover", None, "segments");
     let (log_path, launched) = (cluster.log_path(), Instant::now());
     let (mut seen, mut restored) = (false, 0);
@@ -133,7 +167,7 @@ async fn watch(run: &Run, cluster: &Cluster) -> anyhow::Result<String> {
         let markers = Markers::read(&log);
         task.advance((markers.restored() - restored) as u64);
         restored = markers.restored();
-        if markers.stopped_at().is_some() && markers.at(&super::markers::Marker::Answers).is_some() {
+        if aim.has_arrived(&markers) {
             return Ok(log);
         }
         if !runs && (seen || markers.fatal().is_some() || launched.elapsed() > GRACE) {

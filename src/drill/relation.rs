@@ -43,6 +43,11 @@ impl Relation {
         qualified(&self.schema, &self.name)
     }
 
+    /// Whether a user has many rows in it.
+    pub(super) fn is_by_user(&self) -> bool {
+        self.key.len() > 1 && self.key[0] == "user_id"
+    }
+
     /// `sql` with this relation's names in place of `{leaf}` and `{key}`. Without a primary key the whole row is the key.
     pub(super) fn fill_in(&self, sql: &str) -> String {
         let columns: Vec<String> = self.key.iter().map(|column| format!("t.{}", quoted(column))).collect();

@@ -2,26 +2,31 @@
 
 use std::ops::ControlFlow;
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use jiff::Timestamp;
-
-use super::alter::{Alteration, alter};
-use super::barrier::{self, Point};
+use super::aim::Aim;
+use super::alter::Alteration;
+use super::barrier::{self, LockBy, Marked, Wanted};
+use super::fault::Fault;
 use super::findings::{Findings, Level, inconclusive};
-use super::fingerprint::{Fingerprint, State, trace};
+use super::fingerprint::Fingerprint;
+use super::grants::Rights;
+use super::prove::{Copy, plans_of};
 use super::receiver::Receiver;
-use super::recovery::{Recovery, recover};
+use super::recovery::{Order, recover};
 use super::relation::Relation;
-use super::sentinel::{self, Sentinels, Side};
+use super::sentinel::{Sentinels, Side};
 use super::workspace::{Workspace, check_room};
-use super::{Options, RestoreDrill, Site};
+use super::{Mark, Options, RestoreDrill, Site};
 use crate::backup::wal::Segment;
 use crate::backup::{self, ARCHIVE_PATIENCE, Backup, Durability, Server, Store, check_same_server};
+use crate::explain::Explained;
+use crate::explain::scale::planner_settings;
+use crate::pg::cluster::Settings;
 use crate::pg::error::Doing as _;
 use crate::pg::{Session, Target};
 use crate::run::Run;
-use crate::units::{Bytes, Lsn};
+use crate::units::Bytes;
 use crate::verdict::UsageError;
 
 /// Writes on either side of the restore point, beside those during the base backup.
@@ -45,18 +50,9 @@ pub async fn restore(
     site: &Site,
     options: &Options,
 ) -> anyhow::Result<RestoreDrill> {
-    let session = Session::connect(source, "drill").await?;
-    let patience = "SET idle_session_timeout = 0; SET statement_timeout = 0";
-    session.batch_execute(patience).await.doing(|| "prepare the drill's session".to_owned())?;
-    let server = Server::ask(&session).await?;
-    check(&server, &session, site)?;
-    let relations = Relation::all(&session).await?;
-    if !relations.iter().any(|relation| relation.is_leaf) {
+    let Some((mut drill, store)) = Drill::begin(run, source, site, options).await? else {
         return Ok(inconclusive("there is no table of the plan's schemas to prove".to_owned()));
-    }
-    let (place, store) = Workspace::make(site)?;
-    let sentinels = Sentinels::begin(source, place.id).await?;
-    let mut drill = Drill { run, source, site, options, server, session, relations, place, sentinels };
+    };
     let drilled = drill.all(store).await;
     let forgotten = drill.sentinels.forget().await;
     let drilled = drilled?;
@@ -71,38 +67,87 @@ fn check(server: &Server, session: &Session, site: &Site) -> Result<(), UsageErr
             "the server is a standby; a drill marks a restore point on the primary".to_owned(),
         ));
     }
-    if !server.is_superuser {
-        return Err(UsageError(
-            "the drill needs a superuser: it locks tables, makes a restore point and ends a segment of the log"
-                .to_owned(),
-        ));
-    }
     Ok(())
 }
 
-struct Drill<'a> {
-    run: &'a Run,
-    source: &'a Target,
-    site: &'a Site,
-    options: &'a Options,
-    server: Server,
+/// A drill under way.
+pub(super) struct Drill<'a> {
+    pub(super) run: &'a Run,
+    pub(super) source: &'a Target,
+    pub(super) site: &'a Site,
+    pub(super) options: &'a Options,
+    pub(super) server: Server,
+    /// What the source's planner goes by, and so the copy's.
+    planner: Settings,
     session: Session,
-    relations: Vec<Relation>,
-    place: Workspace,
-    sentinels: Sentinels,
+    lock_by: LockBy,
+    pub(super) relations: Vec<Relation>,
+    pub(super) place: Workspace,
+    pub(super) sentinels: Sentinels,
 }
 
 /// The source's side: a backup from before the point, the point, and what the tables held at it.
-struct Prepared {
-    backup: Backup,
-    point: Point,
-    content: Fingerprint,
+pub(super) struct Prepared {
+    pub(super) backup: Backup,
+    pub(super) marked: Marked,
+    pub(super) content: Fingerprint,
+    /// The scenarios' plans; where there are none, why.
+    pub(super) plans: Result<Explained, String>,
+    /// Whether pages have checksums.
+    pub(super) has_checksums: bool,
 }
 
 /// What a step leads to: the next one, or the drill's early end.
 type Step<T> = anyhow::Result<ControlFlow<Box<RestoreDrill>, T>>;
 
-impl Drill<'_> {
+impl<'a> Drill<'a> {
+    /// Looks whether `source` can be drilled, and makes room; `None` when there is nothing to prove.
+    pub(super) async fn begin(
+        run: &'a Run,
+        source: &'a Target,
+        site: &'a Site,
+        options: &'a Options,
+    ) -> anyhow::Result<Option<(Self, Store)>> {
+        let session = Session::connect(source, "drill").await?;
+        let patience = "SET idle_session_timeout = 0; SET statement_timeout = 0";
+        session.batch_execute(patience).await.doing(|| "prepare the drill's session".to_owned())?;
+        let server = Server::ask(&session).await?;
+        check(&server, &session, site)?;
+        let planner = planner_settings(source).await?;
+        let lock_by = Rights::ask(&session).await?.lock_by()?;
+        let relations = Relation::all(&session).await?;
+        if !relations.iter().any(|relation| relation.is_leaf) {
+            return Ok(None);
+        }
+        let (place, store) = Workspace::make(site)?;
+        let sentinels = Sentinels::begin(source, place.id).await?;
+        Ok(Some((
+            Self {
+                run,
+                source,
+                site,
+                options,
+                server,
+                planner,
+                session,
+                lock_by,
+                relations,
+                place,
+                sentinels,
+            },
+            store,
+        )))
+    }
+
+    /// Whether `level` is to be looked at; says so where not.
+    pub(super) fn looks_at(&self, level: Level, findings: &mut Findings) -> bool {
+        let wanted = !self.options.left_out.contains(&level);
+        if !wanted {
+            findings.leave_out(level, "not asked for".to_owned());
+        }
+        wanted
+    }
+
     /// `store` is the drill's own, for a backup of its own.
     async fn all(&mut self, mut store: Store) -> anyhow::Result<RestoreDrill> {
         let prepared = match &self.options.dir {
@@ -113,7 +158,11 @@ impl Drill<'_> {
             None => (self.with_receiver(&mut store).await?, store),
         };
         match prepared {
-            (ControlFlow::Continue(prepared), store) => self.restore(&store, prepared).await,
+            (ControlFlow::Continue(prepared), store) => {
+                let drilled = self.restore(&store, &prepared, self.options.sabotage, None).await;
+                prepared.marked.holder.close().await;
+                drilled
+            }
             (ControlFlow::Break(ended), _) => Ok(*ended),
         }
     }
@@ -128,7 +177,7 @@ impl Drill<'_> {
     }
 
     /// A base backup and the log after it, for this drill alone.
-    async fn with_receiver(&mut self, store: &mut Store) -> Step<Prepared> {
+    pub(super) async fn with_receiver(&mut self, store: &mut Store) -> Step<Prepared> {
         check_room(&self.site.home, Bytes(2 * self.server.data_bytes + WAL_ROOM))?;
         let (from, slot) = ((self.source, &self.session), format!("omtdb_drill_{}", self.place.id.simple()));
         let mut receiver = Receiver::start(self.run, from, &self.site.programs, store, slot).await?;
@@ -164,30 +213,34 @@ impl Drill<'_> {
             self.sentinels.write(Side::Before).await?;
         }
         let across = self.sentinels.open_across(self.source).await?;
-        let name = format!("drill-{}", self.place.id);
-        let patience = self.options.lock_patience;
-        let Some(point) = barrier::reach(self.run, self.source, &self.relations, &name, patience).await?
-        else {
+        let wanted = Wanted {
+            name: &format!("drill-{}", self.place.id),
+            relations: &self.relations,
+            lock_by: self.lock_by,
+            end_segment: self.options.aim == Aim::Latest,
+            patience: self.options.lock_patience,
+        };
+        let Some(marked) = barrier::reach(self.run, self.source, &wanted, &mut self.sentinels).await? else {
             let why = format!(
                 "no moment without writers within {} s: some transaction holds a lock that the barrier waits for",
-                patience.as_secs()
+                wanted.patience.as_secs()
             );
             return Ok(ControlFlow::Break(Box::new(inconclusive(why))));
         };
-        across
-            .batch_execute("COMMIT")
-            .await
-            .doing(|| "write a sentinel across the restore point".to_owned())?;
+        let doing = || "write a sentinel across the restore point".to_owned();
+        across.batch_execute("COMMIT").await.doing(doing)?;
         across.close().await;
         for _ in 0..SENTINELS {
             self.sentinels.write(Side::After).await?;
         }
         let end = barrier::switch_segment(&self.session).await?;
-        let content = point.state.fingerprint(self.run, &self.relations, "fingerprint the source").await?;
+        let plans = plans_of(self).await?;
+        let content = marked.state.fingerprint(self.run, &self.relations, "fingerprint the source").await?;
         let bytes = self.server.wal_segment_bytes;
-        let last = Segment::ending_at(point.timeline, end, bytes);
+        let last = Segment::ending_at(marked.point.timeline, end, bytes);
         if store.wait_for(self.run, last, bytes, ARCHIVE_PATIENCE).await? {
-            return Ok(ControlFlow::Continue(Prepared { backup, point, content }));
+            let has_checksums = self.server.has_checksums;
+            return Ok(ControlFlow::Continue(Prepared { backup, marked, content, plans, has_checksums }));
         }
         let why = format!(
             "segment {} has not reached {} within {} s: what was written since cannot be restored (does the \
@@ -199,143 +252,46 @@ impl Drill<'_> {
         Ok(ControlFlow::Break(Box::new(Findings::default().failed(why, &content, &self.sentinels.journal))))
     }
 
-    async fn restore(&self, store: &Store, prepared: Prepared) -> anyhow::Result<RestoreDrill> {
-        let mut findings = Findings::default();
-        let checked = backup::check(self.run, store, &prepared.backup, &self.site.programs).await?;
-        findings.level(Level::Manifest, checked.ok, checked.detail);
-        let (name, from) = (self.place.cluster_name(), (store, &prepared.backup));
-        let recovery = recover(self.run, self.site, &name, &self.server, from, &prepared.point).await?;
-        findings.recovered(&recovery);
-        if recovery.markers.stopped_at().is_some() {
-            let copy = Copy { drill: self, recovery: &recovery, prepared: &prepared };
-            copy.prove(&mut findings).await?;
-        }
-        prepared.point.holder.close().await;
-        Ok(findings.conclude(&prepared.content, &self.sentinels.journal))
-    }
-}
-
-/// The restored copy, stopped at a restore point and answering.
-struct Copy<'a> {
-    drill: &'a Drill<'a>,
-    recovery: &'a Recovery,
-    prepared: &'a Prepared,
-}
-
-impl Copy<'_> {
-    async fn prove(&self, findings: &mut Findings) -> anyhow::Result<()> {
-        let drill = self.drill;
-        let target = self.recovery.target(&drill.server, &drill.source.dbname);
-        let session = Session::connect(&target, "drill").await?;
-        let found = sentinel::read(&session, drill.place.id).await?;
-        let answered = Timestamp::now();
-        findings.first_query(self.recovery, answered);
-        let (ok, detail) = self.judge_point(&Standing::ask(drill.run, &session).await?);
-        findings.level(Level::RightPoint, ok, detail);
-        findings.sentinels(&drill.sentinels.journal, &found);
-
-        let (relations, state) = (Relation::all(&session).await?, State { target, snapshot: None });
-        let mut writable = false;
-        if let Some(alteration) = drill.options.sabotage {
-            self.promote().await?;
-            writable = true;
-            let altered =
-                alter(&session, &relations, &self.prepared.content, drill.place.id, alteration).await?;
-            let leaf = altered.map_or_else(|| "nothing: no row can be".to_owned(), |leaf| leaf.label());
-            findings.spoilt(format!("sabotage: one row of the copy was changed in {leaf}"));
-        }
-        let content = state.fingerprint(drill.run, &relations, "fingerprint the copy").await?;
-        let difference = self.prepared.content.difference(&content);
-        let rows = trace(&self.prepared.point.state, &state, &drill.relations, &difference).await?;
-        findings.content(&self.prepared.content, &content, difference.into_keys().collect(), rows);
-        findings.proven(answered, Timestamp::now());
-
-        if !writable {
-            self.promote().await?;
-        }
-        let noticed = self.self_test(&session, &relations, &state, &content).await?;
-        findings.level(Level::SelfTest, noticed.is_ok(), noticed.unwrap_or_else(|why| why));
-        session.close().await;
-        Ok(())
-    }
-
-    /// Whether the copy stands exactly at the restore point, and is a copy of this server.
-    fn judge_point(&self, standing: &Standing) -> (bool, String) {
-        let (point, server) = (&self.prepared.point, &self.drill.server);
-        let named = self.recovery.markers.stopped_at().is_some_and(|(name, _)| name == point.name);
-        let ok = named
-            && standing.replayed == Some(point.lsn)
-            && standing.paused
-            && standing.system_identifier == server.system_identifier;
-        let at = standing.replayed.map_or_else(|| "nowhere".to_owned(), |lsn| lsn.to_string());
-        let detail = format!(
-            "stopped at {at} on timeline {}, the restore point is at {}; writers waited {} ms for it",
-            point.timeline,
-            point.lsn,
-            point.held.as_millis()
-        );
-        (ok, detail)
-    }
-
-    async fn promote(&self) -> anyhow::Result<()> {
-        let _task = self.drill.run.task("promote the copy", None, "s");
-        let cluster = self.recovery.lease.cluster().clone();
-        Ok(tokio::task::spawn_blocking(move || cluster.promote()).await??)
-    }
-
-    /// Deletes one row of the copy and looks whether the fingerprint sees it.
-    async fn self_test(
+    /// Restores the backup from `store`, and proves it; with a row or something else spoilt on purpose.
+    pub(super) async fn restore(
         &self,
-        session: &Session,
-        relations: &[Relation],
-        state: &State,
-        content: &Fingerprint,
-    ) -> anyhow::Result<Result<String, String>> {
-        let seed = self.drill.place.id;
-        let Some(leaf) = alter(session, relations, content, seed, Alteration::DeleteRow).await? else {
-            return Ok(Err("there is no row to change".to_owned()));
-        };
-        let only = std::slice::from_ref(&leaf);
-        let altered = state.fingerprint(self.drill.run, only, "fingerprint the altered leaf").await?;
-        let label = leaf.label();
-        Ok(if altered.difference(&content.only(&label)).contains_key(&label) {
-            Ok(format!("a row deleted from the copy's {label} was noticed"))
-        } else {
-            Err(format!("a row deleted from the copy's {label} was NOT noticed"))
-        })
+        store: &Store,
+        prepared: &Prepared,
+        alteration: Option<Alteration>,
+        fault: Option<Fault>,
+    ) -> anyhow::Result<RestoreDrill> {
+        self.restore_on(self.site, store, prepared, alteration, fault).await
     }
-}
 
-/// Where a recovering server stands.
-struct Standing {
-    replayed: Option<Lsn>,
-    paused: bool,
-    system_identifier: String,
-}
-
-/// How long a server may take from announcing its stop to standing still.
-const PAUSE_PATIENCE: Duration = Duration::from_secs(10);
-
-impl Standing {
-    async fn ask(run: &Run, session: &Session) -> anyhow::Result<Self> {
-        let asked = Instant::now();
-        loop {
-            let standing = Self::once(session).await.doing(|| "ask where the copy stands".to_owned())?;
-            if standing.paused || asked.elapsed() > PAUSE_PATIENCE {
-                return Ok(standing);
-            }
-            run.check()?;
-            tokio::time::sleep(Duration::from_millis(10)).await;
+    /// The same, with the copy elsewhere.
+    pub(super) async fn restore_on(
+        &self,
+        site: &Site,
+        store: &Store,
+        prepared: &Prepared,
+        alteration: Option<Alteration>,
+        fault: Option<Fault>,
+    ) -> anyhow::Result<RestoreDrill> {
+        let mut findings = Findings::default();
+        let (backup, point, aim) = (&prepared.backup, &prepared.marked.point, self.options.aim);
+        let checked = backup::check(self.run, store, backup, &self.site.programs).await?;
+        findings.level(Level::Manifest, (checked.ok, checked.detail));
+        let name = &self.place.cluster_name();
+        let planner = &self.planner;
+        let order = Order { name, source: &self.server, planner, store, backup, point, aim, fault };
+        let recovery = recover(self.run, site, &order).await?;
+        if findings.recovered(&recovery, backup) {
+            Copy::new(self, &recovery, prepared).prove(alteration, &mut findings).await?;
         }
-    }
-
-    async fn once(session: &Session) -> Result<Self, tokio_postgres::Error> {
-        let row = session.query_one(include_str!("standing.sql"), &[]).await?;
-        let replayed: Option<String> = row.try_get("replayed")?;
-        Ok(Self {
-            replayed: replayed.and_then(|lsn| lsn.parse().ok()),
-            paused: row.try_get("paused")?,
-            system_identifier: row.try_get("system_identifier")?,
-        })
+        let marked = Mark {
+            name: point.name.clone(),
+            lsn: point.lsn,
+            timeline: point.timeline,
+            system_identifier: self.server.system_identifier.clone(),
+            held_ms: u64::try_from(point.held.as_millis()).unwrap_or(u64::MAX),
+            backup: backup.label.clone(),
+        };
+        let drilled = findings.conclude(&prepared.content, &self.sentinels.journal);
+        Ok(RestoreDrill { aim, marked: Some(marked), ..drilled })
     }
 }

@@ -9,8 +9,12 @@ use super::Rpo;
 use crate::pg::error::{Doing as _, PgError};
 use crate::pg::{Session, Target};
 
-const TABLE: &str = include_str!("sentinel.sql");
+/// Also printed by `drill grants`, for a role that may not make it itself.
+pub(super) const TABLE: &str = include_str!("sentinel.sql");
+const SWEEP: &str = "DELETE FROM omtdb.drill_sentinel WHERE written_at < now() - INTERVAL '7 days'";
 const WRITE: &str = "INSERT INTO omtdb.drill_sentinel (drill, seq, token) VALUES ($1, $2, $3)";
+const WRITE_LAST: &str = "INSERT INTO omtdb.drill_sentinel (drill, seq, token) VALUES ($1, $2, $3) \
+                          RETURNING (pg_catalog.pg_current_xact_id()::text::bigint % 4294967296) AS xid";
 const READ: &str = "SELECT seq, token FROM omtdb.drill_sentinel WHERE drill = $1";
 const FORGET: &str = "DELETE FROM omtdb.drill_sentinel WHERE drill = $1";
 
@@ -68,7 +72,10 @@ impl Sentinels {
             .batch_execute("SET synchronous_commit = on")
             .await
             .doing(|| "begin to write sentinels".to_owned())?;
-        session.batch_execute(TABLE).await.doing(|| "make omtdb.drill_sentinel".to_owned())?;
+        if !is_there(&session).await? {
+            session.batch_execute(TABLE).await.doing(|| "make omtdb.drill_sentinel".to_owned())?;
+        }
+        session.batch_execute(SWEEP).await.doing(|| "remove the sentinels of killed drills".to_owned())?;
         Ok(Self { session, drill, next: 0, journal: Journal::default() })
     }
 
@@ -85,6 +92,17 @@ impl Sentinels {
             Side::After => drop(self.journal.after.insert(seq)),
         }
         Ok(())
+    }
+
+    /// Writes the last one before the restore point; returns its transaction as a recovery target names it, without the
+    /// epoch.
+    pub(super) async fn write_last(&mut self) -> Result<u64, PgError> {
+        let (seq, token, doing) = (self.next, Uuid::new_v4(), || "write the last sentinel".to_owned());
+        self.next += 1;
+        let row = self.session.query_one(WRITE_LAST, &[&self.drill, &seq, &token]).await.doing(doing)?;
+        let xid: i64 = row.try_get("xid").doing(doing)?;
+        self.journal.before.insert(seq, token);
+        Ok(xid.unsigned_abs())
     }
 
     /// Writes one in a transaction that stays open; it must not be in the copy unless it ends before the restore point.
@@ -104,6 +122,12 @@ impl Sentinels {
         self.session.close().await;
         Ok(())
     }
+}
+
+async fn is_there(session: &Session) -> Result<bool, PgError> {
+    let doing = || "look for omtdb.drill_sentinel".to_owned();
+    let known = "SELECT pg_catalog.to_regclass('omtdb.drill_sentinel') IS NOT NULL";
+    session.query_one(known, &[]).await.and_then(|row| row.try_get(0)).doing(doing)
 }
 
 /// The sentinels of `drill` in the copy behind `session`.

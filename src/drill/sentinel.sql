@@ -10,6 +10,4 @@ CREATE TABLE IF NOT EXISTS omtdb.drill_sentinel (
     written_at TIMESTAMPTZ NOT NULL DEFAULT now(),
     PRIMARY KEY (drill, seq)
 );
--- Rows of drills that were killed.
-DELETE FROM omtdb.drill_sentinel WHERE written_at < now() - INTERVAL '7 days';
 COMMIT

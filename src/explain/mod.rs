@@ -16,6 +16,8 @@ pub mod shape;
 pub mod text;
 pub mod tree;
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +25,8 @@ use self::against::PlanChange;
 use self::capture::How;
 use self::catalog::Catalog;
 use self::tree::Plan;
-use crate::datagen::ledger;
-use crate::pg::{Session, Target};
+use crate::datagen::{Model, ledger};
+use crate::pg::{PgError, Session, Target};
 use crate::run::Run;
 use crate::scenario::draw::Drawing;
 use crate::scenario::{Op, PlanContract, PlanMode, Scenario, Statement};
@@ -193,13 +195,36 @@ pub async fn run(
     modes: Modes,
     seed: u64,
 ) -> anyhow::Result<Explained> {
-    let session = Session::connect(target, "explain").await?;
-    let model = ledger::model(&session).await?;
-    session.close().await;
+    let model = model_of(target).await?;
     let draws = |scenario: &Scenario, op: &Op, statement: &Statement| {
         drawn(&Drawing::new(scenario, op, statement, seed, &model))
     };
     with_values(run, target, scenarios, modes, draws).await
+}
+
+/// The same without executing anything. A statement that the role may not plan, for it may only read, is left out.
+///
+/// # Errors
+/// Those of [`run`].
+pub async fn planned(
+    run: &Run,
+    target: &Target,
+    scenarios: &[Scenario],
+    modes: Modes,
+    seed: u64,
+) -> anyhow::Result<Explained> {
+    let model = model_of(target).await?;
+    let draws = |scenario: &Scenario, op: &Op, statement: &Statement| {
+        drawn(&Drawing::new(scenario, op, statement, seed, &model))
+    };
+    explained(run, target, scenarios, (modes, How::Planned), draws).await
+}
+
+async fn model_of(target: &Target) -> anyhow::Result<Arc<Model>> {
+    let session = Session::connect(target, "explain").await?;
+    let model = ledger::model(&session).await;
+    session.close().await;
+    model
 }
 
 /// The values that an operation is tried with, as text.
@@ -219,6 +244,16 @@ pub async fn with_values(
     modes: Modes,
     values: impl Fn(&Scenario, &Op, &Statement) -> Vec<Vec<String>>,
 ) -> anyhow::Result<Explained> {
+    explained(run, target, scenarios, (modes, How::Executed), values).await
+}
+
+async fn explained(
+    run: &Run,
+    target: &Target,
+    scenarios: &[Scenario],
+    (modes, how): (Modes, How),
+    values: impl Fn(&Scenario, &Op, &Statement) -> Vec<Vec<String>>,
+) -> anyhow::Result<Explained> {
     let session = Session::connect(target, "explain").await?;
     let catalog = Catalog::read(&session).await?;
     let statements = scenarios.iter().flat_map(|s| &s.ops).flat_map(|op| &op.statements);
@@ -232,10 +267,13 @@ pub async fn with_values(
                 let mut tried = Vec::new();
                 for values in &bindings {
                     run.check()?;
-                    let plan = capture::capture(&session, &statement.sql, values, mode, How::Executed);
-                    let plan = interruptible(run, &session, plan)
-                        .await
-                        .with_context(|| format!("explain {name} of {} ({})", scenario.name, mode.word()))?;
+                    let plan = capture::capture(&session, &statement.sql, values, mode, how);
+                    let plan = match interruptible(run, &session, plan).await {
+                        Err(error) if how == How::Planned && is_forbidden(&error) => continue,
+                        plan => plan.with_context(|| {
+                            format!("explain {name} of {} ({})", scenario.name, mode.word())
+                        })?,
+                    };
                     tried.push(judged((&scenario.name, &name), &statement.plan, mode, &plan, &catalog));
                 }
                 ops.extend(tried.into_iter().max_by_key(|plan| (plan.violations.len(), plan.buffers)));
@@ -245,6 +283,10 @@ pub async fn with_values(
     }
     session.close().await;
     Ok(Explained { ops, changes: Vec::new() })
+}
+
+fn is_forbidden(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<PgError>().is_some_and(PgError::is_forbidden)
 }
 
 /// Waits for `work`; at an interrupt, cancels its statement on the server and lets it end first.

@@ -94,6 +94,12 @@ impl PgError {
         self.is(&SqlState::DISK_FULL)
     }
 
+    /// The role may not.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.is(&SqlState::INSUFFICIENT_PRIVILEGE)
+    }
+
     /// The conversation is over: no answer, or the server ended the session (SQLSTATE class 57P, 08).
     #[must_use]
     pub fn is_lost(&self) -> bool {
