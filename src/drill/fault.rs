@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::barrier::Point;
 use crate::pg::cluster::{ClusterError, Settings, file};
+use crate::units::Lsn;
 use page::{PAGE, Page};
 
 mod page;
@@ -26,6 +27,12 @@ pub(super) enum Fault {
     OneRecordLate,
     /// It recovers along this timeline.
     Timeline(u32),
+    /// It stops early, and archives once it is opened.
+    Branch {
+        /// Where it stops.
+        at: Lsn,
+        archive_command: String,
+    },
     /// Its `restore_command` says that it brought a segment, and did not.
     LyingRestoreCommand,
     /// It may hold fewer connections than its primary.
@@ -63,6 +70,13 @@ impl Fault {
                 ("recovery_target_inclusive", "on".to_owned()),
             ],
             Self::Timeline(timeline) => vec![("recovery_target_timeline", timeline.to_string())],
+            Self::Branch { at, archive_command } => vec![
+                ("recovery_target_name", String::new()),
+                ("recovery_target_lsn", at.to_string()),
+                ("recovery_target_inclusive", "off".to_owned()),
+                ("archive_mode", "on".to_owned()),
+                ("archive_command", archive_command.clone()),
+            ],
             Self::LyingRestoreCommand => vec![("restore_command", "true".to_owned())],
             Self::FewConnections => vec![("max_connections", "10".to_owned())],
         };

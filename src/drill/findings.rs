@@ -98,7 +98,9 @@ impl Findings {
 
     /// Says that a level was not looked at, which neither proves nor disproves it.
     pub(super) fn leave_out(&mut self, level: Level, why: String) {
-        self.left_out.push((level, why));
+        if !self.left_out.iter().any(|(left, _)| *left == level) {
+            self.left_out.push((level, why));
+        }
     }
 
     /// Says that the copy was changed on purpose: such a drill is not to be read as one that found something.

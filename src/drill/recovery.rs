@@ -125,7 +125,10 @@ fn settings(order: &Order<'_>, fetch_log: &Path) -> Settings {
     let spoilt = order.fault.iter().flat_map(|fault| fault.settings(point));
     // A standby refuses to recover with less of these than its primary had.
     let sources = order.planner.clone().into_iter().chain(source.recovery_settings.clone());
-    sources.chain(own).chain(aim.settings(point)).chain(spoilt).collect()
+    let mut all: Settings = sources.chain(own).chain(aim.settings(point)).chain(spoilt).collect();
+    // A fault that takes a target away: PostgreSQL counts an empty one beside another as a second.
+    all.retain(|name, value| !(name.starts_with("recovery_target") && value.is_empty()));
+    all
 }
 
 /// Fills `data` with the base backup, without anything of the source's configuration: that could archive, load

@@ -78,7 +78,7 @@ pub(super) struct Drill<'a> {
     pub(super) options: &'a Options,
     pub(super) server: Server,
     /// What the source's planner goes by, and so the copy's.
-    planner: Settings,
+    pub(super) planner: Settings,
     session: Session,
     lock_by: LockBy,
     pub(super) relations: Vec<Relation>,

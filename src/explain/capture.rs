@@ -46,6 +46,10 @@ pub async fn capture(session: &Session, sql: &str, values: &[String], mode: Mode
         session.batch_execute(&forget).await.doing(|| "forget the statement".to_owned())?;
     }
     let rolled_back = session.batch_execute("ROLLBACK").await;
+    if plan.is_err() {
+        // What failed may have been the preparation itself, and there is nothing to forget.
+        drop(session.batch_execute(&format!("DEALLOCATE {STATEMENT}")).await);
+    }
     let plan = plan?;
     rolled_back.doing(|| "roll back what was explained".to_owned())?;
     Ok(plan)

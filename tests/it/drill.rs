@@ -13,27 +13,27 @@ use super::backup;
 use crate::harness::{Server, SmallDisk, command, fresh_name, home, json, programs, text};
 
 /// An `OMTDB_HOME` of one test alone, so that what is left in it is this test's.
-fn own_home() -> PathBuf {
+pub(crate) fn own_home() -> PathBuf {
     home().join(fresh_name("h"))
 }
 
-fn drill(server: &Server, target: &Target, own_home: &Path, args: &[&str]) -> Output {
+pub(crate) fn drill(server: &Server, target: &Target, own_home: &Path, args: &[&str]) -> Output {
     start(server, target, own_home, args).wait_with_output().unwrap()
 }
 
-fn start(server: &Server, target: &Target, own_home: &Path, args: &[&str]) -> Child {
+pub(crate) fn start(server: &Server, target: &Target, own_home: &Path, args: &[&str]) -> Child {
     let mut command = command();
     command.args(["drill", "restore", "--json", "--url", &server.url(&target.dbname)]).args(args);
     command.env("OMTDB_HOME", own_home).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn level<'a>(found: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn level<'a>(found: &'a Value, name: &str) -> &'a Value {
     found["proof"].as_array().unwrap().iter().find(|proof| proof["level"] == name).unwrap()
 }
 
 /// Asserts that neither files nor processes of a drill are left in `own_home`.
 #[track_caller]
-fn assert_nothing_left(own_home: &Path) {
+pub(crate) fn assert_nothing_left(own_home: &Path) {
     let entries = fs::read_dir(own_home.join("clusters")).unwrap().map(|entry| entry.unwrap().file_name());
     let left: Vec<_> = entries.filter(|name| name != ".drill.lock").collect();
     assert!(left.is_empty(), "{left:?}");
@@ -78,14 +78,25 @@ async fn a_restore_is_proven_level_by_level() {
     let found = json(&output);
     let levels: Vec<&str> =
         found["proof"].as_array().unwrap().iter().map(|proof| proof["level"].as_str().unwrap()).collect();
-    assert_eq!(levels, ["manifest", "starts", "right-point", "sentinels", "content", "self-test"]);
+    let all = [
+        "manifest",
+        "starts",
+        "right-point",
+        "sentinels",
+        "physical",
+        "logical",
+        "content",
+        "service",
+        "self-test",
+    ];
+    assert_eq!(levels, all);
     assert!(found["proof"].as_array().unwrap().iter().all(|proof| proof["ok"] == true), "{found}");
     assert_eq!(found["fingerprint"]["source"], found["fingerprint"]["restored"]);
     assert_eq!(found["rpo"]["lost"], 0);
     assert_eq!(found["rpo"]["acked"], found["rpo"]["restored"]);
     let phases = found["rto"]["phases"].as_array().unwrap();
     let sum: f64 = phases.iter().map(|phase| phase["seconds"].as_f64().unwrap()).sum();
-    assert!(phases.len() == 6 && (sum - found["rto"]["total_s"].as_f64().unwrap()).abs() < 1e-9, "{found}");
+    assert!(phases.len() == 7 && (sum - found["rto"]["total_s"].as_f64().unwrap()).abs() < 1e-9, "{found}");
     assert_nothing_left(&own_home);
     let session = server.session(&target.dbname).await;
     let left = "SELECT count(*) FROM omtdb.drill_sentinel";
@@ -106,7 +117,8 @@ async fn one_changed_row_fails_the_drill() {
         assert_eq!(level(&found, "right-point")["ok"], true, "{found}");
         let leaf = found["fingerprint"]["differing"][0].as_str().unwrap();
         assert_eq!(found["fingerprint"]["differing"].as_array().unwrap().len(), 1);
-        let spoilt = format!("sabotage: one row of the copy was changed in {leaf}");
+        let done = if how == "missing" { "deleted" } else { "changed" };
+        let spoilt = format!("sabotage: one row of the copy was {done} in {leaf}");
         assert!(found["reasons"].as_array().unwrap().contains(&Value::from(spoilt)), "{found}");
         assert_eq!(found["fingerprint"]["rows"][0]["how"], how, "{found}");
         assert_nothing_left(&own_home);

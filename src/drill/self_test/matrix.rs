@@ -35,8 +35,10 @@ pub(super) enum Fault {
     Rows(Alteration),
     /// In the copy's files or settings.
     Copy(CopyFault),
-    /// In the backup or the archive, and perhaps in the copy's settings too.
-    Backup(Spoil, Option<CopyFault>),
+    /// In the backup or the archive.
+    Backup(Spoil),
+    /// Another timeline in the archive, along which the copy recovers.
+    Timeline,
     /// The disk fills while the log is replayed.
     FullDisk,
 }
@@ -50,8 +52,6 @@ pub(super) enum Spoil {
     RemoveSegment,
     FlipSegment,
     TruncateSegment,
-    /// A later drill's timeline: it branches off before the point and says nothing more.
-    LeaveTimeline,
 }
 
 impl Case {
@@ -76,7 +76,7 @@ impl Case {
 pub(super) fn cases(source: &Source) -> Vec<Case> {
     let level = |name, level, fault| Case { name, fault, must: Some(Must::Level(level)) };
     let page = |file: &Path, number, how| Fault::Copy(CopyFault::Page { file: file.to_owned(), number, how });
-    let backup = |spoil| Fault::Backup(spoil, None);
+    let backup = Fault::Backup;
     let heap_name = source.heap.display().to_string();
     vec![
         Case { name: "none: a sound copy", fault: Fault::None, must: None },
@@ -91,11 +91,7 @@ pub(super) fn cases(source: &Source) -> Vec<Case> {
         level("segment of the log missing", Level::RightPoint, backup(Spoil::RemoveSegment)),
         level("segment of the log damaged", Level::RightPoint, backup(Spoil::FlipSegment)),
         level("segment of the log truncated", Level::RightPoint, backup(Spoil::TruncateSegment)),
-        level(
-            "another drill's timeline left in the archive",
-            Level::RightPoint,
-            Fault::Backup(Spoil::LeaveTimeline, Some(CopyFault::Timeline(2))),
-        ),
+        level("another drill's timeline left in the archive", Level::RightPoint, Fault::Timeline),
         level("target one record late", Level::RightPoint, Fault::Copy(CopyFault::OneRecordLate)),
         level("restore_command that lies", Level::RightPoint, Fault::Copy(CopyFault::LyingRestoreCommand)),
         level("fewer connections than the primary", Level::Starts, Fault::Copy(CopyFault::FewConnections)),
@@ -145,14 +141,6 @@ impl Spoil {
             // Within the restore point's own record.
             Self::FlipSegment => fault::flip_at(&segment, point.lsn.0 % bytes - 24)?,
             Self::TruncateSegment => fault::truncate(&segment)?,
-            Self::LeaveTimeline => {
-                let branch = format!(
-                    "{}\t{}\tno recovery target specified\n",
-                    point.timeline, prepared.backup.end_lsn
-                );
-                let history = archive.join("00000002.history");
-                file("write", &history, fs::write(&history, branch))?;
-            }
         }
         Ok(())
     }

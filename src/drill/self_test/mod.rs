@@ -5,10 +5,11 @@ mod disk;
 mod kill;
 mod matrix;
 mod source;
+mod timeline;
 
 use std::ops::ControlFlow;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
@@ -102,14 +103,18 @@ impl Bench<'_> {
             Fault::None => drill.restore(self.store, prepared, None, None).await,
             Fault::Rows(alteration) => drill.restore(self.store, prepared, Some(*alteration), None).await,
             Fault::Copy(fault) => drill.restore(self.store, prepared, None, Some(fault.clone())).await,
-            Fault::Backup(spoil, fault) => {
-                let dir = self.copy_of_store().await?;
-                let spoilt = Store::open(&dir, &drill.site.programs)?;
+            Fault::Backup(spoil) => {
+                let spoilt = self.copy_of_store().await?;
                 spoil.apply(&spoilt, prepared)?;
-                let drilled = drill.restore(&spoilt, prepared, None, fault.clone()).await;
-                drop(spoilt);
-                std::fs::remove_dir_all(&dir)?;
+                let drilled = drill.restore(&spoilt, prepared, None, None).await;
+                discard(spoilt)?;
                 drilled
+            }
+            Fault::Timeline => {
+                let spoilt = self.copy_of_store().await?;
+                let outcome = timeline::try_left(drill, &spoilt, prepared, case).await?;
+                discard(spoilt)?;
+                return Ok(outcome);
             }
             Fault::FullDisk => return disk::try_full(drill, self.store, prepared, case).await,
         };
@@ -117,14 +122,20 @@ impl Bench<'_> {
     }
 
     /// A copy of backup and archive that can be spoilt; inside the source's directory, with which it goes at the latest.
-    async fn copy_of_store(&self) -> anyhow::Result<PathBuf> {
+    async fn copy_of_store(&self) -> anyhow::Result<Store> {
         let into = self.source.lease.cluster().make_dir("spoilt")?.join("store");
         // As ourselves: the server's user may not read the mark.
         let mut copy = Command::new("/bin/cp");
         copy.process_group(0).args(["--archive", "--reflink=auto"]).arg(self.store.dir()).arg(&into);
         tools::run(self.run, copy, |_| false).await?;
-        Ok(into)
+        Store::open(&into, &self.drill.site.programs)
     }
+}
+
+fn discard(store: Store) -> anyhow::Result<()> {
+    let dir = store.dir().to_owned();
+    drop(store);
+    Ok(std::fs::remove_dir_all(dir)?)
 }
 
 /// Whether the levels that failed are those that must.
