@@ -36,6 +36,8 @@ pub(super) enum Stop {
     AfterCommit(u64),
     /// Before the commit of a transaction, because of its time.
     BeforeCommit,
+    /// In another way, which no recovery of ours asks for.
+    Elsewhere,
     /// At the end of the archive; the last record began here.
     End(Lsn),
 }
@@ -102,8 +104,8 @@ fn line(line: &str) -> Option<(Timestamp, Marker)> {
 
 fn event(message: &str) -> Option<Marker> {
     let after = |text| message.strip_prefix(text);
-    if let Some(stop) = after("recovery stopping ").and_then(stop) {
-        return Some(Marker::Stopped(stop));
+    if let Some(text) = after("recovery stopping ") {
+        return Some(Marker::Stopped(stop(text).unwrap_or(Stop::Elsewhere)));
     }
     if let Some(rest) = after("redo done at ") {
         return Some(Marker::Stopped(Stop::End(first_word(rest).parse().ok()?)));
@@ -197,6 +199,6 @@ mod tests {
         for (message, expected) in stops {
             assert_eq!(event(message), Some(Marker::Stopped(expected)), "{message}");
         }
-        assert_eq!(event("recovery stopping for another reason"), None);
+        assert_eq!(event("recovery stopping for another reason"), Some(Marker::Stopped(Stop::Elsewhere)));
     }
 }
