@@ -12,6 +12,7 @@ pub mod backup;
 pub mod compare;
 pub mod datagen;
 pub mod drill;
+pub mod evidence;
 pub mod explain;
 pub mod gate;
 pub mod host;
