@@ -9,6 +9,8 @@ use omtdb::drill::{self, Alteration, Options, RestoreDrill, Site};
 use super::place::{PlaceArgs, home};
 use super::{Cx, Outcome};
 
+mod history;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -30,6 +32,8 @@ Examples:
   omtdb drill restore --scratch=play --dir /var/backups/play
   omtdb drill restore --scratch=play --sabotage delete-row    see it fail")]
     Restore(RestoreArgs),
+    /// List the drills in a directory of evidence, and verify every record
+    History(history::Args),
 }
 
 #[derive(clap::Args)]
@@ -66,7 +70,10 @@ impl From<Sabotage> for Alteration {
 }
 
 pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
-    let Action::Restore(args) = args.action;
+    let args = match args.action {
+        Action::Restore(args) => args,
+        Action::History(args) => return history::run(&args, cx),
+    };
     let at = args.place.resolve().await?;
     let site = Site { home: home()?, programs: args.place.programs.find()? };
     let options = Options {
