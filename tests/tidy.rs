@@ -94,7 +94,7 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// Imports within one layer: who may know whom, and why.
-const SIDEWAYS: [(&str, &str); 10] = [
+const SIDEWAYS: [(&str, &str); 12] = [
     // Bounds and names of leaves are part of the plan's schema.
     ("schema", "partition"),
     // Values to bind are those that the generator wrote.
@@ -110,6 +110,9 @@ const SIDEWAYS: [(&str, &str); 10] = [
     ("explain", "migrate"),
     // A restore begins with a backup.
     ("drill", "backup"),
+    // A projection restores data sets of its own.
+    ("drill", "migrate"),
+    ("drill", "datagen"),
     ("gate", "report"),
 ];
 

@@ -10,6 +10,7 @@ use super::place::{PlaceArgs, home};
 use super::{Cx, Outcome};
 
 mod history;
+mod project;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -34,6 +35,8 @@ Examples:
     Restore(RestoreArgs),
     /// List the drills in a directory of evidence, and verify every record
     History(history::Args),
+    /// Project the time of a restore to a size that is not there yet
+    Project(project::Args),
 }
 
 #[derive(clap::Args)]
@@ -73,6 +76,7 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     let args = match args.action {
         Action::Restore(args) => args,
         Action::History(args) => return history::run(&args, cx),
+        Action::Project(args) => return project::run(args, cx).await,
     };
     let at = args.place.resolve().await?;
     let site = Site { home: home()?, programs: args.place.programs.find()? };

@@ -9,6 +9,7 @@ mod barrier;
 mod findings;
 mod fingerprint;
 mod markers;
+pub mod project;
 pub mod projection;
 mod receiver;
 mod recovery;

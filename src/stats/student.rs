@@ -27,7 +27,7 @@ fn below(t: f64, df: f64) -> f64 {
     1.0 - 0.5 * incomplete_beta(df / (df + t * t), 0.5 * df, 0.5)
 }
 
-/// The regularized incomplete beta function I_x(a, b), by the symmetry that lets its fraction converge.
+/// The regularized incomplete beta function at `x`, by the symmetry that lets its fraction converge.
 fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
         return x.clamp(0.0, 1.0);
