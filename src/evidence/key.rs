@@ -80,9 +80,14 @@ impl PublicKey {
     /// Reads a `SubjectPublicKeyInfo`, PEM or DER, as `openssl pkey -pubout` writes it.
     ///
     /// # Errors
-    /// When it cannot be read; [`UsageError`] when it is no such key.
+    /// When it cannot be read; [`UsageError`] when it is not there or no such key.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let bytes = fs::read(path).with_context(|| format!("read the public key {}", path.display()))?;
+        let bytes = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(UsageError(format!("the public key {} is not there", path.display())).into());
+            }
+            bytes => bytes.with_context(|| format!("read the public key {}", path.display()))?,
+        };
         let der = from_pem(&bytes, "PUBLIC KEY").unwrap_or(bytes);
         let key = der.strip_prefix(&SPKI[..]).and_then(|key| key.try_into().ok());
         let no_key = || UsageError(format!("{} is no public ed25519 key", path.display()));

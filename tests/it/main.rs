@@ -15,6 +15,7 @@ mod bench_driver;
 mod bench_pooler;
 mod cluster;
 mod drill;
+mod drill_project;
 mod evidence;
 mod explain;
 mod explain_scale;
