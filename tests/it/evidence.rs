@@ -10,7 +10,7 @@ use omtdb::evidence::{Evidence, Facts, History, Kind, Ran, Receipt, record};
 use omtdb::verdict::Verdict;
 use serde_json::json;
 
-use crate::harness::{fresh_name, home, json, omtdb, text};
+use crate::harness::{Server, fresh_name, home, json, omtdb, text};
 
 /// Tells [`writes_until_it_is_killed`] where to write; any other run of it has nothing to do.
 const WRITE_TO: &str = "OMTDB_TEST_WRITE_TO";
@@ -57,6 +57,26 @@ fn a_history_is_listed_with_the_last_proven_restore() {
     assert!(fs::read_to_string(page).unwrap().contains("3 days ago"));
     let said = text(&history(&dir, &[]));
     assert!(said.contains("last proven restore: ") && said.contains("3 days ago"), "{said}");
+}
+
+#[tokio::test]
+async fn a_drill_that_found_a_row_leaves_nothing_of_it() {
+    let (server, dir) = (Server::start(), fresh_dir());
+    let target = server.loaded().await;
+    let url = server.url(&target.dbname);
+    let output = omtdb(&["drill", "restore", "--json", "--url", &url, "--sabotage", "delete-row"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let found = json(&output);
+    let key = found["fingerprint"]["rows"][0]["key"].as_str().unwrap();
+    assert!(found["reasons"].to_string().contains(key), "the drill itself says which row: {found}");
+    record(&dir, None, &ran(0, Verdict::Fail), &found).unwrap();
+    let kept = &History::read(&dir, None).unwrap().records[0].result;
+    assert!(!kept.to_string().contains(key), "{kept}");
+    assert_eq!(kept["fingerprint"]["rows"][0]["relation"], found["fingerprint"]["rows"][0]["relation"]);
+    let listed = json(&history(&dir, &["--json"]));
+    let drill = &listed["drills"][0];
+    assert_eq!((&drill["level"], &drill["rpo_lost"]), (&json!("sentinels"), &json!(0)), "{listed}");
+    assert_eq!(drill["rto_total_s"], found["rto"]["total_s"]);
 }
 
 #[test]
