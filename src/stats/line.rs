@@ -38,7 +38,7 @@ pub struct Estimate {
 pub struct Interval {
     /// The estimate.
     pub value: f64,
-    /// The lower end, no less than 0.
+    /// The lower end, above 0 where the estimate is.
     pub low: f64,
     /// The upper end.
     pub high: f64,
@@ -127,21 +127,30 @@ impl Estimate {
         Some(Self { value: mean, variance: squares / (n - 1.0) * (1.0 + 1.0 / n), df: n - 1.0 })
     }
 
-    /// The sum of independent estimates. Its degrees of freedom are Welch's and Satterthwaite's (Biometrics 2, 1946).
-    #[must_use]
-    pub fn sum(parts: &[Self]) -> Self {
-        let variance: f64 = parts.iter().map(|part| part.variance).sum();
-        let shares: f64 = parts.iter().map(|part| part.variance.powi(2) / part.df).sum();
-        let fewest = parts.iter().map(|part| part.df).fold(f64::INFINITY, f64::min);
-        let df = if shares > 0.0 { variance.powi(2) / shares } else { fewest };
-        Self { value: parts.iter().map(|part| part.value).sum(), variance, df }
-    }
-
-    /// The interval of 95%.
+    /// The interval of 95%: that of the logarithm, by the delta method. What is measured here is positive and errs by
+    /// shares, upwards more than downwards; an interval of equal arms would reach down to nothing where the spread is wide, and
+    /// not far enough up. An arm longer than the estimate goes up in proportion, else it would have no end near nothing.
     #[must_use]
     pub fn interval(&self) -> Interval {
-        let half = student::quantile(0.975, self.df) * self.variance.sqrt();
-        Interval { value: self.value, low: (self.value - half).max(0.0), high: self.value + half }
+        let arm = student::quantile(0.975, self.df) * self.variance.sqrt();
+        if arm < self.value {
+            let factor = (arm / self.value).exp();
+            return Interval { value: self.value, low: self.value / factor, high: self.value * factor };
+        }
+        let low = if self.value > 0.0 { self.value * (-arm / self.value).exp() } else { 0.0 };
+        Interval { value: self.value, low, high: self.value + arm * 1.0_f64.exp_m1() }
+    }
+}
+
+impl Interval {
+    /// The interval of a sum of independent quantities, by Zou and Donner's recovery of variances from the arms of theirs
+    /// (Statistics in Medicine 27, 2008): their squares add up, upwards and downwards apart. It rises with each part.
+    #[must_use]
+    pub fn sum(parts: &[Self]) -> Self {
+        let value: f64 = parts.iter().map(|part| part.value).sum();
+        let down: f64 = parts.iter().map(|part| (part.value - part.low).powi(2)).sum();
+        let up: f64 = parts.iter().map(|part| (part.high - part.value).powi(2)).sum();
+        Self { value, low: (value - down.sqrt()).max(0.0), high: value + up.sqrt() }
     }
 }
 
@@ -184,12 +193,25 @@ mod tests {
     }
 
     #[test]
-    fn variances_add_up() {
-        let one = Estimate { value: 1.0, variance: 4.0, df: 4.0 };
-        let sum = Estimate::sum(&[one, one]);
-        assert_eq!((sum.value, sum.variance, sum.df), (2.0, 8.0, 8.0));
-        let sure = Estimate { value: 1.0, variance: 0.0, df: 2.0 };
-        assert_eq!(Estimate::sum(&[one, sure]).df, 4.0);
-        assert_eq!(Estimate::sum(&[sure, sure]).interval().high, 2.0);
+    fn an_interval_errs_by_a_factor_and_ends_near_nothing_too() {
+        let at = |value: f64, arm: f64| {
+            let variance = (arm / student::quantile(0.975, 4.0)).powi(2);
+            Estimate { value, variance, df: 4.0 }.interval()
+        };
+        let half = at(10.0, 5.0);
+        assert!(
+            (half.high / 10.0 - 0.5_f64.exp()).abs() < 1e-9 && (10.0 / half.low - 0.5_f64.exp()).abs() < 1e-9
+        );
+        let (below, above) = (at(10.0, 9.999_999), at(10.0, 10.000_001));
+        assert!((below.high - above.high).abs() < 1e-3 && (below.low - above.low).abs() < 1e-3);
+        assert_eq!(at(0.0, 1.0).low, 0.0);
+        assert!((at(0.0, 1.0).high - 1.718_282).abs() < 1e-6);
+    }
+
+    #[test]
+    fn arms_of_a_sum_add_up_by_their_squares() {
+        let parts =
+            [Interval { value: 10.0, low: 7.0, high: 16.0 }, Interval { value: 20.0, low: 16.0, high: 28.0 }];
+        assert_eq!(Interval::sum(&parts), Interval { value: 30.0, low: 25.0, high: 40.0 });
     }
 }

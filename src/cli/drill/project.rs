@@ -176,8 +176,7 @@ fn cadences(cadences: &[Cadence]) -> String {
 }
 
 fn rate(rate: Interval) -> String {
-    let high = if rate.high.is_finite() { bytes(rate.high).to_string() } else { "any".to_owned() };
-    format!("{} ({} to {high})", bytes(rate.value), bytes(rate.low))
+    format!("{} ({} to {})", bytes(rate.value), bytes(rate.low), bytes(rate.high))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "printed with one decimal")]

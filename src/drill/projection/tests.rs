@@ -35,7 +35,7 @@ fn design(mut noise: impl FnMut() -> f64) -> Vec<Observation> {
     all
 }
 
-/// Normal noise of a share, from a seed: `SplitMix64` and the method of Box and Muller.
+/// Lognormal noise of a share, from a seed: `SplitMix64` and the method of Box and Muller.
 struct Noise(u64, f64);
 
 impl Noise {
@@ -49,7 +49,7 @@ impl Noise {
 
     fn factor(&mut self) -> f64 {
         let (a, b) = (self.uniform(), self.uniform());
-        1.0 + self.1 * (-2.0 * a.ln()).sqrt() * (2.0 * std::f64::consts::PI * b).cos()
+        (self.1 * (-2.0 * a.ln()).sqrt() * (2.0 * std::f64::consts::PI * b).cos()).exp()
     }
 }
 
@@ -91,9 +91,22 @@ fn held(trials: u32, share: f64, seed: u64) -> u32 {
 
 #[test]
 fn intervals_of_95_percent_hold_95_percent() {
-    for (share, seed) in [(0.02, 1), (0.05, 2), (0.10, 3)] {
+    for (share, seed) in [(0.02, 1), (0.05, 2), (0.10, 3), (0.30, 4)] {
         let held = held(1_000, share, seed);
         assert!((925..=985).contains(&held), "{held} of 1000 at {share}");
+    }
+}
+
+#[test]
+fn more_log_never_takes_less_time() {
+    let mut noise = Noise(5, 0.3);
+    for _ in 0..50 {
+        let Ok(projection) = Projection::fit(&design(|| noise.factor())) else { continue };
+        let ends = [1e9, 1e10, 1e11, 1e12].map(|wal| {
+            let at = projection.predict(sure(1e11), wal);
+            (at.low_s, at.high_s)
+        });
+        assert!(ends.is_sorted_by(|a, b| a.0 <= b.0 && a.1 <= b.1), "{ends:?}");
     }
 }
 
