@@ -1,7 +1,7 @@
 //! omtdb: the library behind the command.
 //!
 //! Read the modules in this order: what quantities and verdicts are ([`units`], [`verdict`], [`run`]); how PostgreSQL is
-//! reached ([`pg`]), and what it runs on ([`host`]); what the plan asks for ([`schema`], [`partition`], [`scenario`]), what measurements say ([`stats`]); the engines ([`migrate`],
+//! reached ([`pg`]), and what it runs on ([`host`]); what the plan asks for ([`schema`], [`partition`], [`scenario`]), what measurements say ([`stats`]), what is kept of drills ([`evidence`]); the engines ([`migrate`],
 //! [`datagen`], [`explain`], [`load`], [`audit`], [`backup`], [`drill`]; two checkouts side by side: [`compare`]); and what ties them together ([`gate`], [`report`]).
 //!
 //! Held everywhere: the library never prints, reads the environment or exits; what decides is pure, what acts is thin; a
@@ -12,6 +12,7 @@ pub mod backup;
 pub mod compare;
 pub mod datagen;
 pub mod drill;
+pub mod evidence;
 pub mod explain;
 pub mod gate;
 pub mod host;

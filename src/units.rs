@@ -54,10 +54,45 @@ impl fmt::Display for Rows {
     }
 }
 
-/// A size in bytes; prints in binary multiples, serializes as the plain number.
+/// A size in bytes; prints in binary multiples, parses those, `500MB` and plain numbers, serializes as the plain number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bytes(pub u64);
+
+const BYTES_FORM: &str = "a size such as 4096, 500MB, 64 MiB or 1.5 GiB";
+
+impl FromStr for Bytes {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let figures = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let factor: u64 = match &text[figures.len()..] {
+            "" | "B" => 1,
+            "k" | "kB" => 1_000,
+            "M" | "MB" => 1_000_000,
+            "G" | "GB" => 1_000_000_000,
+            "T" | "TB" => 1_000_000_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return Err(bad(text, BYTES_FORM)),
+        };
+        if let Ok(whole) = figures.trim_end().parse::<u64>() {
+            return whole.checked_mul(factor).map(Self).ok_or_else(|| bad(text, BYTES_FORM));
+        }
+        let is_plain = figures.trim_end().bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let part = figures.trim_end().parse::<f64>().ok().filter(|_| is_plain);
+        let part = part.ok_or_else(|| bad(text, BYTES_FORM))?;
+        #[expect(clippy::cast_precision_loss, reason = "whoever writes a fraction does not count bytes")]
+        let bytes = part * factor as f64;
+        if bytes >= 9e18 {
+            return Err(bad(text, BYTES_FORM));
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+        Ok(Self(bytes.round() as u64))
+    }
+}
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -200,5 +235,20 @@ mod tests {
         assert_eq!(Bytes(512).to_string(), "512 B");
         assert_eq!(Bytes(1536).to_string(), "1.5 KiB");
         assert_eq!(Bytes(283 << 30).to_string(), "283.0 GiB");
+    }
+
+    #[test]
+    fn bytes_read_what_they_print() {
+        for bytes in [0, 512, 1536, 64 << 20, 283 << 30, 3 << 39] {
+            assert_eq!(Bytes(bytes).to_string().parse(), Ok(Bytes(bytes)));
+        }
+        for (text, bytes) in
+            [("4096", 4096), ("500MB", 500_000_000), ("2G", 2_000_000_000), ("64MiB", 64 << 20)]
+        {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)));
+        }
+        for text in ["", "MiB", "-1", "-1.5 GiB", "1 mb", "inf", "1e3", "99999999999T"] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
     }
 }

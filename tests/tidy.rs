@@ -87,7 +87,7 @@ const LAYERS: [&[&str]; 7] = [
     &["units", "verdict"],
     &["run"],
     &["pg"],
-    &["host", "partition", "schema", "stats"],
+    &["evidence", "host", "partition", "schema", "stats"],
     &["migrate", "datagen", "scenario", "load", "explain", "audit", "backup", "drill", "capacity"],
     &["compare"],
     &["report", "gate"],

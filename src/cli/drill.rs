@@ -7,14 +7,20 @@ use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use omtdb::drill::self_test::{self as fault, SelfTest, self_test};
 use omtdb::drill::{self, Aim, Alteration, Level, Options, RestoreDrill, Site};
+use omtdb::evidence::{Facts, Kind};
 use omtdb::scenario::{self, Names};
 use omtdb::schema::PLAN;
 use omtdb::units::Bytes;
 use omtdb::verdict::Verdict;
 use serde::Serialize;
 
+use self::evidence::EvidenceArgs;
 use super::place::{PlaceArgs, ProgramArgs, home};
 use super::{Cx, Outcome};
+
+mod evidence;
+mod history;
+mod project;
 
 #[derive(clap::Args)]
 #[command(
@@ -30,6 +36,8 @@ pub(crate) struct Args {
     /// Spoil throw-away copies of a small database, one fault at a time; each must be noticed where it should
     #[arg(long, required = true)]
     self_test: bool,
+    #[command(flatten)]
+    evidence: EvidenceArgs,
     #[command(flatten)]
     programs: ProgramArgs,
     #[command(subcommand)]
@@ -69,6 +77,10 @@ Examples:
         #[arg(long, value_name = "NAME", default_value = "omtdb")]
         database: String,
     },
+    /// List the drills in a directory of evidence, and verify every record
+    History(history::Args),
+    /// Project the time of a restore to a size that is not there yet
+    Project(project::Args),
 }
 
 #[derive(clap::Args)]
@@ -91,6 +103,8 @@ struct RestoreArgs {
     /// How long to try for a moment without writers
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     lock_patience: Duration,
+    #[command(flatten)]
+    evidence: EvidenceArgs,
     #[command(flatten)]
     place: PlaceArgs,
 }
@@ -175,7 +189,9 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
             cx.out.result(&Statements { sql: &sql }, sql.clone())?;
             Ok(Verdict::Pass)
         }
-        None => self_tested(&args.programs, cx).await,
+        Some(Action::History(args)) => history::run(&args, cx),
+        Some(Action::Project(args)) => project::run(args, cx).await,
+        None => self_tested(&args.programs, &args.evidence, cx).await,
     }
 }
 
@@ -196,16 +212,35 @@ async fn restored(args: RestoreArgs, cx: &Cx) -> Outcome {
         scenarios,
         lock_patience: args.lock_patience,
     };
+    let evidence = args.evidence.begin(Kind::Restore)?;
     let found = drill::restore(&cx.run, &at.target, &site, &options).await?;
-    cx.out.result(&found, text(&found))?;
+    let receipt = evidence.end(found.verdict, facts(&found, &site), &found)?;
+    cx.out.result(&found, format!("{}{receipt}", text(&found)))?;
     Ok(found.verdict)
 }
 
-async fn self_tested(programs: &ProgramArgs, cx: &Cx) -> Outcome {
+/// What the evidence names beside the result.
+fn facts(found: &RestoreDrill, site: &Site) -> Facts {
+    let marked = found.marked.as_ref();
+    Facts {
+        postgresql_version: Some(site.programs.version().to_string()),
+        system_identifier: marked.map(|mark| mark.system_identifier.clone()),
+        timeline: marked.map(|mark| mark.timeline),
+        lsn: marked.map(|mark| mark.lsn),
+        backup: marked.map(|mark| mark.backup.clone()),
+        manifest_digest: marked.and_then(|mark| mark.manifest_digest.clone()),
+        fault_seed: None,
+    }
+}
+
+async fn self_tested(programs: &ProgramArgs, evidence: &EvidenceArgs, cx: &Cx) -> Outcome {
+    let evidence = evidence.begin(Kind::SelfTest)?;
     let site = Site { home: home()?, programs: programs.find()? };
     let program = std::env::current_exe().context("find this program's own file")?;
     let found = self_test(&cx.run, &site, &program).await?;
-    cx.out.result(&found, matrix(&found))?;
+    let facts = Facts { postgresql_version: Some(found.server_version.clone()), ..Facts::default() };
+    let receipt = evidence.end(found.verdict, facts, &found)?;
+    cx.out.result(&found, format!("{}{receipt}", matrix(&found)))?;
     Ok(found.verdict)
 }
 

@@ -14,6 +14,8 @@ pub mod grants;
 mod logical;
 mod markers;
 mod physical;
+pub mod project;
+pub mod projection;
 mod prove;
 mod receiver;
 mod recovery;
@@ -146,6 +148,9 @@ pub struct Mark {
     pub held_ms: u64,
     /// The backup that was restored.
     pub backup: String,
+    /// Digest of its manifest.
+    #[serde(default)]
+    pub manifest_digest: Option<String>,
 }
 
 /// A level that was not looked at.

@@ -20,6 +20,7 @@ use super::workspace::{Workspace, check_room};
 use super::{Mark, Options, RestoreDrill, Site};
 use crate::backup::wal::Segment;
 use crate::backup::{self, ARCHIVE_PATIENCE, Backup, Durability, Server, Store, check_same_server};
+use crate::evidence::sha256;
 use crate::explain::Explained;
 use crate::explain::scale::planner_settings;
 use crate::pg::cluster::Settings;
@@ -276,6 +277,8 @@ impl<'a> Drill<'a> {
         let (backup, point, aim) = (&prepared.backup, &prepared.marked.point, self.options.aim);
         let checked = backup::check(self.run, store, backup, &self.site.programs).await?;
         findings.level(Level::Manifest, (checked.ok, checked.detail));
+        let manifest = std::fs::read(store.base(backup).join("backup_manifest"));
+        let manifest_digest = manifest.ok().map(|bytes| sha256(&bytes));
         let name = &self.place.cluster_name();
         let planner = &self.planner;
         let order = Order { name, source: &self.server, planner, store, backup, point, aim, fault };
@@ -290,6 +293,7 @@ impl<'a> Drill<'a> {
             system_identifier: self.server.system_identifier.clone(),
             held_ms: u64::try_from(point.held.as_millis()).unwrap_or(u64::MAX),
             backup: backup.label.clone(),
+            manifest_digest,
         };
         let drilled = findings.conclude(&prepared.content, &self.sentinels.journal);
         Ok(RestoreDrill { aim, marked: Some(marked), ..drilled })

@@ -23,6 +23,9 @@ impl fmt::Display for Summary<'_> {
         failures(record, out)?;
         stages(record, out)?;
         latencies(record, out)?;
+        if let Some(at) = record.last_proven_restore() {
+            writeln!(out, "Last proven restore: {at}\n")?;
+        }
         writeln!(out, "{}", plain(&record.headline()))
     }
 }

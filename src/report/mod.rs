@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-pub use self::html::html;
+pub use self::html::{drills_html, html};
 pub use self::junit::junit;
 pub use self::markdown::markdown;
-pub use self::openmetrics::openmetrics;
+pub use self::openmetrics::{drills_openmetrics, openmetrics};
 pub use self::record::{RecordError, read, write, write_whole};
 pub use self::sarif::sarif;
 pub use self::text::{Paint, text};
@@ -147,6 +147,18 @@ pub fn write_all(record: &RunRecord, out_dir: &Path) -> anyhow::Result<Written> 
 }
 
 impl RunRecord {
+    /// When the drill of this run proved a restore: the end of its stage. `None` where it proved none.
+    #[must_use]
+    pub fn last_proven_restore(&self) -> Option<jiff::Timestamp> {
+        self.drill.as_ref().filter(|drill| drill.verdict == Verdict::Pass)?;
+        let until = self.stages.iter().position(|stage| stage.stage == "drill")?;
+        let seconds: f64 = self.stages[..=until].iter().map(|stage| stage.seconds).sum();
+        let ended =
+            self.started_at.checked_add(jiff::SignedDuration::try_from_secs_f64(seconds).ok()?).ok()?;
+        // Nobody reads nanoseconds of a date.
+        jiff::Timestamp::from_second(ended.as_second()).ok()
+    }
+
     /// The run in one line: sizes, length, server and machine.
     #[must_use]
     pub fn headline(&self) -> String {

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::RunRecord;
+use crate::evidence::{Kind, Summary};
 use crate::load::{OpRun, ScenarioRun};
 use crate::verdict::Verdict;
 
@@ -55,8 +56,75 @@ pub fn openmetrics(record: &RunRecord) -> anyhow::Result<String> {
             set(&changes, &labels, percent / 100.0);
         }
     }
+    if let Some(drill) = &record.drill {
+        let figures = LastRestore {
+            proven_at: record.last_proven_restore(),
+            verdict: drill.verdict,
+            phases: drill.rto.phases.iter().map(|phase| (phase.phase.as_str(), phase.seconds)).collect(),
+            total_s: Some(drill.rto.total_s),
+            lost: Some(drill.rpo.lost),
+        };
+        last_restore(&mut registry, &figures);
+    }
+    text(&registry)
+}
+
+/// `summary` of a history of drills as OpenMetrics text, for a monitor that asks how old the last proven restore is.
+///
+/// # Errors
+/// When the text cannot be written, which would be a mistake of ours.
+pub fn drills_openmetrics(summary: &Summary) -> anyhow::Result<String> {
+    let mut registry = Registry::with_prefix("omtdb");
+    let broken =
+        family(&mut registry, "drill_history_broken", "1 where a record is not as it was written", None);
+    set(&broken, &[], f64::from(u8::from(summary.broken.is_some())));
+    let records = family(&mut registry, "drill_history_records", "records of drills that verify", None);
+    set(&records, &[], as_f64(summary.drills.len() as u64));
+    let restores = summary.drills.iter().filter(|drill| drill.kind == Kind::Restore);
+    if let Some(drill) = restores.max_by_key(|drill| drill.finished) {
+        let figures = LastRestore {
+            proven_at: summary.last_proven_restore.as_ref().map(|last| last.at),
+            verdict: drill.verdict,
+            phases: drill.phases.iter().map(|phase| (phase.phase.as_str(), phase.seconds)).collect(),
+            total_s: drill.rto_total_s,
+            lost: drill.rpo_lost,
+        };
+        last_restore(&mut registry, &figures);
+    }
+    text(&registry)
+}
+
+/// What a monitor asks of the last restore drill.
+struct LastRestore<'a> {
+    proven_at: Option<jiff::Timestamp>,
+    verdict: Verdict,
+    phases: Vec<(&'a str, f64)>,
+    total_s: Option<f64>,
+    lost: Option<u64>,
+}
+
+fn last_restore(registry: &mut Registry, drill: &LastRestore<'_>) {
+    let mut one = |name: &str, help: &str, unit: Option<Unit>, value: Option<f64>| {
+        if let Some(value) = value {
+            set(&family(registry, name, help, unit), &[], value);
+        }
+    };
+    let proven = drill.proven_at.map(|at| as_f64(at.as_second().unsigned_abs()));
+    let help = "when a restore was last proven, since 1970";
+    one("last_proven_restore_timestamp", help, Some(Unit::Seconds), proven);
+    let help = "0 pass, 1 fail, 2 inconclusive";
+    one("last_restore_drill_verdict", help, None, Some(number(drill.verdict)));
+    one("last_restore_drill_rto", "recovery time", Some(Unit::Seconds), drill.total_s);
+    one("last_restore_drill_lost_writes", "acknowledged writes lost", None, drill.lost.map(as_f64));
+    let phases = family(registry, "last_restore_drill_phase", "phase of a recovery", Some(Unit::Seconds));
+    for (phase, seconds) in &drill.phases {
+        set(&phases, &[("phase", phase)], *seconds);
+    }
+}
+
+fn text(registry: &Registry) -> anyhow::Result<String> {
     let mut text = String::new();
-    encode(&mut text, &registry).context("write the OpenMetrics text")?;
+    encode(&mut text, registry).context("write the OpenMetrics text")?;
     Ok(text)
 }
 
@@ -103,5 +171,31 @@ mod tests {
         assert!(text.contains("omtdb_verdict{stage=\"gate\"} 0"), "{text}");
         assert!(text.contains("quantile=\"0.99\""), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
+        for figure in [
+            "omtdb_last_proven_restore_timestamp_seconds 1795529",
+            "omtdb_last_restore_drill_verdict 0",
+            "omtdb_last_restore_drill_rto_seconds 11.903",
+            "omtdb_last_restore_drill_lost_writes 0",
+            "omtdb_last_restore_drill_phase_seconds{phase=\"replay\"} 5.871",
+        ] {
+            assert!(text.contains(figure), "{figure}: {text}");
+        }
+        let failing = openmetrics(&samples::failing()).unwrap();
+        assert!(!failing.contains("last_proven"), "{failing}");
+    }
+
+    #[test]
+    fn a_history_of_drills_has_its_figures() {
+        let text = drills_openmetrics(&samples::drills()).unwrap();
+        for figure in [
+            "omtdb_drill_history_broken 0",
+            "omtdb_drill_history_records 2",
+            "omtdb_last_proven_restore_timestamp_seconds 1800000110",
+            "omtdb_last_restore_drill_verdict 1",
+            "omtdb_last_restore_drill_lost_writes 3",
+            "omtdb_last_restore_drill_phase_seconds{phase=\"base copy\"} 2.5",
+        ] {
+            assert!(text.contains(figure), "{figure}: {text}");
+        }
     }
 }

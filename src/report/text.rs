@@ -34,6 +34,9 @@ pub fn text(record: &RunRecord, written: Option<&Written>, paint: Paint) -> Stri
     if !reasons.is_empty() {
         parts.push(format!("Why it is not a pass\n{}", indented(&reasons)));
     }
+    if let Some(at) = record.last_proven_restore() {
+        parts.push(format!("Last proven restore: {at}"));
+    }
     if let Some(written) = written {
         parts.push(format!("Open {}; the record is {}", written.html.display(), written.run_json.display()));
     }

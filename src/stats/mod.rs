@@ -1,10 +1,13 @@
 //! Statistics of paired measurements: an estimate that outliers do not move, an exact interval, and a verdict of three
-//! values. Pure.
+//! values; and of a line that is followed beyond its measurements. Pure.
 
 pub mod change;
+pub mod line;
 pub mod signed_rank;
+pub mod student;
 
 pub use change::{Change, Design};
+pub use line::{Estimate, Interval, Line};
 pub use signed_rank::SignedRank;
 
 /// The middle of `values`, the mean of the two middle ones where they are even in number; `None` of nothing.

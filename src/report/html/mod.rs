@@ -2,8 +2,11 @@
 //!
 //! The templates beside this file escape whatever they are given; nothing in them is marked as safe.
 
+mod drills;
 #[expect(unreachable_pub, reason = "askama makes public items of the filters")]
 mod filters;
+
+pub use self::drills::drills_html;
 
 use anyhow::Context as _;
 use askama::Template;
@@ -265,6 +268,7 @@ mod tests {
             include_str!("bench.html"),
             include_str!("baseline.html"),
             include_str!("drill.html"),
+            include_str!("drills.html"),
             include_str!("explain.html"),
             include_str!("generate.html"),
             include_str!("marks.html"),
