@@ -38,6 +38,9 @@ pub struct Backup {
     pub bytes: Bytes,
     /// How long it took.
     pub seconds: f64,
+    /// Label of the backup that this one holds the changes since; `None` when it stands by itself.
+    #[serde(default)]
+    pub parent: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -115,16 +118,23 @@ impl Store {
     /// An empty directory of the server user's for the backup `label`, which counts only once it is [`Store::add`]ed.
     /// Whatever an earlier run left half done goes.
     pub(super) fn begin(&self, label: &str) -> Result<PathBuf, ClusterError> {
-        let base = self.dir.join("base");
-        for entry in file("list", &base, fs::read_dir(&base))? {
-            let path = file("list", &base, entry)?.path();
-            if path.extension().is_some_and(|end| end == "partial") {
-                file("remove the half-made", &path, fs::remove_dir_all(&path))?;
-            }
-        }
-        let partial = base.join(format!("{label}.partial"));
+        self.sweep()?;
+        let partial = self.dir.join("base").join(format!("{label}.partial"));
         make_private_dir(&partial, &self.programs)?;
         Ok(partial)
+    }
+
+    /// Removes directories that were going to be backups, or were backups, when an earlier run ended. Names that are not
+    /// ours are left alone.
+    pub(super) fn sweep(&self) -> Result<(), ClusterError> {
+        let base = self.dir.join("base");
+        for entry in file("list", &base, fs::read_dir(&base))? {
+            let entry = file("list", &base, entry)?;
+            if is_left_over(&entry.file_name().to_string_lossy(), &self.backups) {
+                file("remove the half-made", &entry.path(), fs::remove_dir_all(entry.path()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the finished `partial` a backup.
@@ -173,6 +183,30 @@ impl Store {
     }
 }
 
+/// Whether `name`, found in `base`, is what a run that was killed left: half made, or complete and not listed.
+fn is_left_over(name: &str, backups: &[Backup]) -> bool {
+    name.ends_with(".partial") || (began(name).is_some() && backups.iter().all(|backup| backup.label != name))
+}
+
+const LABEL: &str = "%Y%m%dT%H%M%S%3fZ";
+
+/// The label of a backup that begins now.
+pub(super) fn label_now() -> String {
+    jiff::Timestamp::now().strftime(LABEL).to_string()
+}
+
+/// The moment a backup with this label began, to the second; `None` for another form of name.
+pub(super) fn began(label: &str) -> Option<jiff::Timestamp> {
+    let digits = |range: std::ops::Range<usize>| {
+        label.get(range).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    digits(15..18)?;
+    let (date, time) = (digits(0..8)?, digits(9..15)?);
+    let exact = label.len() == 19 && label.as_bytes()[8] == b'T' && label.ends_with('Z');
+    let read = || jiff::Timestamp::strptime("%Y%m%dT%H%M%S%z", format!("{date}T{time}+0000")).ok();
+    exact.then(read).flatten()
+}
+
 /// The backups of the marked `dir`; `None` when there is no such directory.
 fn read(dir: &Path) -> anyhow::Result<Option<Vec<Backup>>> {
     if !dir.exists() {
@@ -213,5 +247,48 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
             Err(UsageError(format!("another omtdb works in {}", dir.display())).into())
         }
         Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::backup) const SIZE: u64 = 16 << 20;
+
+    /// A backup on timeline 1 that lies in the first segments.
+    pub(in crate::backup) fn backup(label: &str, parent: Option<&str>) -> Backup {
+        Backup {
+            label: label.to_owned(),
+            system_identifier: "7".to_owned(),
+            server_version: ServerVersion(150_000),
+            timeline: 1,
+            start_lsn: Lsn(0),
+            end_lsn: Lsn(9),
+            wal_segment_bytes: SIZE,
+            bytes: Bytes(1),
+            seconds: 1.0,
+            parent: parent.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn labels_say_when_they_began() {
+        let label = label_now();
+        let apart = jiff::Timestamp::now().as_second() - began(&label).unwrap().as_second();
+        assert!((0..=1).contains(&apart), "{label}: {apart}");
+        assert_eq!(began("20260102T030405678Z").unwrap().to_string(), "2026-01-02T03:04:05Z");
+        for other in
+            ["lost+found", "20260102T030405678Z.partial", "20260102T0304056789", "20261302T030405678Z"]
+        {
+            assert_eq!(began(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_leavings_are_swept() {
+        assert!(is_left_over("20260102T030405678Z.partial", &[]));
+        assert!(is_left_over("20260102T030405678Z", &[]));
+        assert!(!is_left_over("notes", &[]) && !is_left_over("lost+found", &[]));
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::chain::chain;
 use super::store::{Backup, Store};
 use super::wal::{Gap, Segment, gaps};
 use crate::pg::{Programs, ProgramsError, tools};
@@ -59,7 +60,7 @@ pub async fn verify(run: &Run, store: &Store, programs: &Programs) -> anyhow::Re
     let task = run.task("verify backups", Some(store.backups().len() as u64), "backups");
     let mut backups = Vec::new();
     for backup in store.backups() {
-        backups.push(check(run, store, backup, programs).await?);
+        backups.push(check_alone(run, store, backup, programs).await?);
         task.advance(1);
     }
     let segment_bytes =
@@ -72,7 +73,8 @@ pub async fn verify(run: &Run, store: &Store, programs: &Programs) -> anyhow::Re
 /// PostgreSQL's own default, for an archive without a backup to say so.
 const DEFAULT_SEGMENT_BYTES: u64 = 16 << 20;
 
-/// Holds `backup` against its manifest.
+/// Holds `backup`, and all that it builds on, against their manifests; what is wrong with the first of them, or that
+/// nothing is.
 ///
 /// # Errors
 /// [`crate::verdict::Interrupted`], and when the program cannot be run.
@@ -82,18 +84,47 @@ pub async fn check(
     backup: &Backup,
     programs: &Programs,
 ) -> anyhow::Result<Checked> {
+    let links = match chain(store.backups(), backup) {
+        Ok(links) => links,
+        Err(missing) => return Ok(Checked::failed(backup, missing.0)),
+    };
+    let mut last = Checked::failed(backup, String::new());
+    for link in links {
+        last = check_alone(run, store, link, programs).await?;
+        if !last.ok {
+            break;
+        }
+    }
+    Ok(Checked { label: backup.label.clone(), ..last })
+}
+
+/// Holds the files of `backup` itself against its manifest; what it builds on must be listed.
+async fn check_alone(
+    run: &Run,
+    store: &Store,
+    backup: &Backup,
+    programs: &Programs,
+) -> anyhow::Result<Checked> {
+    if let Err(missing) = chain(store.backups(), backup) {
+        return Ok(Checked::failed(backup, missing.0));
+    }
     let mut command = programs.command("pg_verifybackup");
     command.arg("--quiet").arg(store.base(backup));
-    let label = backup.label.clone();
     match tools::run(run, command, |_| false).await {
         Ok(()) => {
             let detail = format!("{} as the server sent them, by SHA-256", backup.bytes);
-            Ok(Checked { label, ok: true, detail })
+            Ok(Checked { label: backup.label.clone(), ok: true, detail })
         }
         Err(error) => match error.downcast::<ProgramsError>()? {
-            ProgramsError::Failed { said, .. } => Ok(Checked { label, ok: false, detail: said }),
+            ProgramsError::Failed { said, .. } => Ok(Checked::failed(backup, said)),
             other => Err(other.into()),
         },
+    }
+}
+
+impl Checked {
+    fn failed(backup: &Backup, detail: String) -> Self {
+        Self { label: backup.label.clone(), ok: false, detail }
     }
 }
 
@@ -132,6 +163,7 @@ mod tests {
             wal_segment_bytes: SIZE,
             bytes: Bytes(1),
             seconds: 1.0,
+            parent: None,
         }
     }
 

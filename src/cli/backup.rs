@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use omtdb::backup::{self, Archiving, Backup, Created, Store, Verification};
+use omtdb::backup::{self, Archiving, Backup, Created, Kind, Store, Verification};
 use omtdb::verdict::Verdict;
 use serde::Serialize;
 
@@ -29,6 +29,9 @@ Example:
         /// Directory of backups, made if it is not there; one that omtdb did not make is refused
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
+        /// Copy only what has changed since the newest backup there (PostgreSQL 17 and later)
+        #[arg(long)]
+        incremental: bool,
         #[command(flatten)]
         place: PlaceArgs,
     },
@@ -52,11 +55,12 @@ Example:
 
 pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     match args.action {
-        Action::Create { dir, place } => {
+        Action::Create { dir, incremental, place } => {
+            let kind = if incremental { Kind::Incremental } else { Kind::Full };
             let at = place.resolve().await?;
             let programs = place.programs.find()?;
             let cluster = at.lease.as_ref().map(omtdb::pg::cluster::Lease::cluster);
-            let created = backup::create(&cx.run, &at.target, &programs, cluster, &dir).await?;
+            let created = backup::create(&cx.run, &at.target, &programs, cluster, &dir, kind).await?;
             cx.out.result(&created, created_text(&created))?;
             Ok(Verdict::Pass)
         }

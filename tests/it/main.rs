@@ -10,6 +10,7 @@
 
 mod audit;
 mod backup;
+mod backup_chain;
 mod bench;
 mod bench_driver;
 mod bench_pooler;
