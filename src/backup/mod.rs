@@ -7,6 +7,7 @@
 
 mod base;
 mod chain;
+mod expire;
 mod server;
 mod store;
 mod verify;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use base::{Durability, take};
 pub use chain::{chain, materialize};
+pub use expire::{Expiry, Keep, expire, plan};
 pub use server::Server;
 pub use store::{Backup, Store};
 pub use verify::{Archive, Checked, Verification, check, verify};

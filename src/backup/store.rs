@@ -66,8 +66,8 @@ impl Store {
     pub fn open(dir: &Path, programs: &Programs) -> anyhow::Result<Self> {
         let dir = std::path::absolute(dir)?;
         let none = || UsageError(format!("there are no backups in {}", dir.display()));
-        let backups = read(&dir)?.ok_or_else(none)?;
-        Self::locked(dir, programs, backups)
+        read(&dir)?.ok_or_else(none)?;
+        Self::locked(dir, programs)
     }
 
     /// Opens the store in `dir`, making the directory when it is not there.
@@ -76,19 +76,23 @@ impl Store {
     /// [`UsageError`] when `dir` exists without our mark, or another omtdb works in it.
     pub fn make(dir: &Path, programs: &Programs) -> anyhow::Result<Self> {
         let dir = std::path::absolute(dir)?;
-        if let Some(backups) = read(&dir)? {
-            return Self::locked(dir, programs, backups);
+        if read(&dir)?.is_some() {
+            return Self::locked(dir, programs);
         }
         make_private_dir(&dir, programs)?;
         write(&dir, &[])?;
         for part in ["base", "wal"] {
             make_private_dir(&dir.join(part), programs)?;
         }
-        Self::locked(dir, programs, Vec::new())
+        Self::locked(dir, programs)
     }
 
-    fn locked(dir: PathBuf, programs: &Programs, backups: Vec<Backup>) -> anyhow::Result<Self> {
-        Ok(Self { _lock: lock(&dir)?, dir, programs: programs.clone(), backups })
+    /// Locks a directory that is known to be ours. Only then its list is read to be worked with: another omtdb may have
+    /// changed it since.
+    fn locked(dir: PathBuf, programs: &Programs) -> anyhow::Result<Self> {
+        let lock = lock(&dir)?;
+        let backups = read(&dir)?.with_context(|| format!("{} has gone meanwhile", dir.display()))?;
+        Ok(Self { _lock: lock, dir, programs: programs.clone(), backups })
     }
 
     /// Its directory, absolute.
@@ -135,6 +139,14 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Takes the backups with `labels` out of the store. The mark goes first: killed on the way, the store never lists a
+    /// backup whose files are gone, and the next [`Store::sweep`] finishes the work.
+    pub(super) fn remove(&mut self, labels: &[String]) -> Result<(), ClusterError> {
+        self.backups.retain(|backup| !labels.contains(&backup.label));
+        write(&self.dir, &self.backups)?;
+        self.sweep()
     }
 
     /// Makes the finished `partial` a backup.

@@ -1,10 +1,11 @@
 //! `omtdb backup`: base backups with a continuous archive.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Subcommand;
-use omtdb::backup::{self, Archiving, Backup, Created, Kind, Store, Verification};
-use omtdb::verdict::Verdict;
+use omtdb::backup::{self, Archiving, Backup, Created, Expiry, Keep, Kind, Store, Verification};
+use omtdb::verdict::{UsageError, Verdict};
 use serde::Serialize;
 
 use super::place::{PlaceArgs, ProgramArgs};
@@ -35,6 +36,17 @@ Example:
         #[command(flatten)]
         place: PlaceArgs,
     },
+    /// Remove backups that are no longer wanted, and the archive that only they needed
+    #[command(after_help = "\
+Either rule is enough to keep a backup. What an incremental backup builds on stays with it; the newest backup and the history
+files of timelines always stay. Of the archive goes what is older than the oldest backup that stays.
+
+Exit codes: 0 done, or nothing to do; 2 there is something to remove and --yes was not said.
+
+Examples:
+  omtdb backup expire --dir /var/backups/play --keep 7 --dry-run
+  omtdb backup expire --dir /var/backups/play --keep-for 14days --yes")]
+    Expire(ExpireArgs),
     /// List the backups in a directory
     List {
         /// Directory of backups
@@ -53,6 +65,62 @@ Example:
     },
 }
 
+#[derive(clap::Args)]
+struct ExpireArgs {
+    /// Directory of backups
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Keep the N newest backups
+    #[arg(long, value_name = "N", required_unless_present = "keep_for")]
+    keep: Option<usize>,
+    /// Keep what it takes to go back to any moment this long ago or later
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    keep_for: Option<Duration>,
+    /// Show what would go, and remove nothing
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+    /// Remove it
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    programs: ProgramArgs,
+}
+
+#[derive(Serialize)]
+struct Expired<'a> {
+    #[serde(flatten)]
+    expiry: &'a Expiry,
+    /// Whether it is gone.
+    done: bool,
+}
+
+fn expire(args: &ExpireArgs, cx: &Cx) -> Outcome {
+    let mut store = Store::open(&args.dir, &args.programs.find()?)?;
+    let (keep, now) = (Keep { newest: args.keep, reach: args.keep_for }, jiff::Timestamp::now());
+    let planned = backup::plan(&store, keep, now)?;
+    let done = !args.dry_run && (args.yes || planned.is_empty());
+    let expiry = if done { backup::expire(&cx.run, &mut store, keep, now)? } else { planned };
+    cx.out.result(&Expired { expiry: &expiry, done }, expired_text(&expiry, done))?;
+    if done || args.dry_run {
+        return Ok(Verdict::Pass);
+    }
+    Err(UsageError("nothing was removed\n  help: say --yes to remove it".to_owned()).into())
+}
+
+fn expired_text(expiry: &Expiry, done: bool) -> String {
+    let word = if done { "removed" } else { "would go:" };
+    let mut lines: Vec<String> =
+        expiry.backups.iter().map(|label| format!("{word} backup {label}")).collect();
+    if let Some(last) = &expiry.last_segment {
+        lines.push(format!("{word} {} segments of the archive, up to {last}", expiry.segments));
+    }
+    lines.extend(
+        expiry.needed.iter().map(|label| format!("stays: backup {label}, a younger one builds on it")),
+    );
+    lines.push(if expiry.is_empty() { "nothing to remove".to_owned() } else { expiry.bytes.to_string() });
+    lines.join("\n")
+}
+
 pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     match args.action {
         Action::Create { dir, incremental, place } => {
@@ -64,6 +132,7 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
             cx.out.result(&created, created_text(&created))?;
             Ok(Verdict::Pass)
         }
+        Action::Expire(args) => expire(&args, cx),
         Action::List { dir, programs } => {
             let store = Store::open(&dir, &programs.find()?)?;
             cx.out.result(&Listed { backups: store.backups() }, listed_text(store.backups()))?;

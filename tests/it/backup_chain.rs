@@ -20,7 +20,7 @@ fn incremental(server: &Server, dir: &Path) -> std::process::Output {
 }
 
 /// Takes one; `None` where the server is too old for it and that was said.
-fn taken(server: &Server, dir: &Path) -> Option<Value> {
+pub(crate) fn taken(server: &Server, dir: &Path) -> Option<Value> {
     let output = incremental(server, dir);
     if programs().version().major() < 17 {
         assert_eq!(output.status.code(), Some(2), "{}", text(&output));

@@ -11,6 +11,7 @@
 mod audit;
 mod backup;
 mod backup_chain;
+mod backup_expire;
 mod bench;
 mod bench_driver;
 mod bench_pooler;
