@@ -5,9 +5,15 @@
 //! log it needs to be consistent, and [`Created::archiving`] says whether the server feeds the archive, and the
 //! settings that would make it.
 
+mod archive;
 mod base;
 mod chain;
 mod expire;
+mod history;
+mod inspect;
+mod page;
+mod records;
+mod seen;
 mod server;
 mod store;
 mod verify;
@@ -19,12 +25,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+pub use archive::{Archive, Broken, Fault, Records};
 pub use base::{Durability, take};
 pub use chain::{chain, materialize};
 pub use expire::{Expiry, Keep, expire, plan};
 pub use server::Server;
 pub use store::{Backup, Store};
-pub use verify::{Archive, Checked, Verification, check, verify};
+pub use verify::{Checked, Look, Verification, check, verify};
 
 use base::Taking;
 use server::check_incremental;

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
-use omtdb::backup::{self, Archiving, Backup, Created, Expiry, Keep, Kind, Store, Verification};
+use omtdb::backup::wal::Gap;
+use omtdb::backup::{
+    self, Archive, Archiving, Backup, Created, Expiry, Keep, Kind, Look, Records, Store, Verification,
+};
 use omtdb::verdict::{UsageError, Verdict};
 use serde::Serialize;
 
@@ -55,11 +58,14 @@ Examples:
         #[command(flatten)]
         programs: ProgramArgs,
     },
-    /// Hold every backup against its manifest, and look for holes in the archive
+    /// Hold every backup against its manifest, and the whole archive against its names, timelines and checksums
     Verify {
         /// Directory of backups
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
+        /// Read all segments again, also those that an earlier verification found sound
+        #[arg(long)]
+        all: bool,
         #[command(flatten)]
         programs: ProgramArgs,
     },
@@ -138,10 +144,11 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
             cx.out.result(&Listed { backups: store.backups() }, listed_text(store.backups()))?;
             Ok(Verdict::Pass)
         }
-        Action::Verify { dir, programs } => {
+        Action::Verify { dir, all, programs } => {
+            let look = if all { Look::All } else { Look::New };
             let programs = programs.find()?;
             let store = Store::open(&dir, &programs)?;
-            let found = backup::verify(&cx.run, &store, &programs).await?;
+            let found = backup::verify(&cx.run, &store, &programs, look).await?;
             cx.out.result(&found, verified_text(&found))?;
             Ok(found.verdict)
         }
@@ -186,13 +193,31 @@ fn verified_text(found: &Verification) -> String {
         .map(|backup| format!("{} backup {}: {}", word(backup.ok), backup.label, backup.detail))
         .collect();
     let wal = &found.wal;
-    lines.push(format!("{} archive: {} segments", word(wal.is_whole()), wal.segments));
-    lines.extend(
-        wal.gaps
-            .iter()
-            .map(|gap| format!("     missing: {} to {} ({} segments)", gap.first, gap.last, gap.segments)),
-    );
-    lines.extend(wal.truncated.iter().map(|name| format!("     wrong size: {name}")));
-    lines.extend(wal.unconnected.iter().map(|label| format!("     begins after the end of backup {label}")));
+    let records = match wal.records {
+        Records::Followed => "their records followed",
+        Records::NotLookedAt => "their records not looked at",
+    };
+    lines.push(format!(
+        "{} archive: {} segments, {} read now ({records}), {} known from before",
+        word(wal.is_whole()),
+        wal.segments,
+        wal.read,
+        wal.remembered
+    ));
+    lines.extend(archive_findings(wal).into_iter().map(|finding| format!("     {finding}")));
     lines.join("\n")
+}
+
+fn archive_findings(wal: &Archive) -> Vec<String> {
+    let gap = |gap: &Gap| format!("missing: {} to {} ({} segments)", gap.first, gap.last, gap.segments);
+    let mut lines: Vec<String> = wal.gaps.iter().map(gap).collect();
+    lines.extend(wal.truncated.iter().map(|name| format!("wrong size: {name}")));
+    lines.extend(wal.unconnected.iter().map(|label| format!("begins after the end of backup {label}")));
+    lines.extend(
+        wal.timelines.iter().map(|broken| format!("timeline {}: {}", broken.timeline, broken.detail)),
+    );
+    for (word, faults) in [("damaged", &wal.damaged), ("foreign", &wal.foreign), ("changed", &wal.changed)] {
+        lines.extend(faults.iter().map(|fault| format!("{word}: {}: {}", fault.segment, fault.detail)));
+    }
+    lines
 }
