@@ -3,7 +3,8 @@
 //! A store ([`Store`]) holds base backups and the archive that rolls them forward. On a scratch cluster of ours
 //! [`create`] turns continuous archiving on. A server that is not ours keeps its own settings: its backup carries the
 //! log it needs to be consistent, and [`Created::archiving`] says whether the server feeds the archive, and the
-//! settings that would make it.
+//! settings that would make it. [`Repo`] is a store or a stanza of pgBackRest ([`PgBackRest`]), where it does not matter
+//! which.
 
 mod archive;
 mod base;
@@ -12,7 +13,9 @@ mod expire;
 mod history;
 mod inspect;
 mod page;
+mod pgbackrest;
 mod records;
+mod repo;
 mod seen;
 mod server;
 mod store;
@@ -29,6 +32,8 @@ pub use archive::{Archive, Broken, Fault, Records};
 pub use base::{Durability, take};
 pub use chain::{chain, materialize};
 pub use expire::{Expiry, Keep, expire, plan};
+pub use pgbackrest::PgBackRest;
+pub use repo::Repo;
 pub use server::Server;
 pub use store::{Backup, Store};
 pub use verify::{Checked, Look, Verification, check, verify};
@@ -176,14 +181,5 @@ pub fn feeds(server: &Server, store: &Store) -> bool {
 
 /// Refuses to mix the segments of two servers, which may have the same names.
 pub(crate) fn check_same_server(store: &Store, server: &Server) -> Result<(), UsageError> {
-    match store.backups().iter().find(|backup| backup.system_identifier != server.system_identifier) {
-        None => Ok(()),
-        Some(other) => Err(UsageError(format!(
-            "{} holds backups of another server (system identifier {}, this one has {})\n  help: name another \
-             directory",
-            store.dir().display(),
-            other.system_identifier,
-            server.system_identifier
-        ))),
-    }
+    repo::check_same_server(&store.dir().display().to_string(), store.backups(), &server.system_identifier)
 }

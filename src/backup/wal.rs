@@ -78,9 +78,13 @@ pub fn restore_command(archive: &Path) -> String {
     )
 }
 
-/// `path` for the shell, inside a command in which PostgreSQL replaces `%`.
 fn shell_quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''").replace('%', "%%"))
+    shell_word(&path.display().to_string())
+}
+
+/// `word` for the shell, inside a command in which PostgreSQL replaces `%`.
+pub(super) fn shell_word(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''").replace('%', "%%"))
 }
 
 #[cfg(test)]

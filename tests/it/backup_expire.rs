@@ -124,6 +124,31 @@ async fn a_killed_create_leaves_nothing_that_counts() {
 }
 
 #[tokio::test]
+async fn two_creates_at_once_do_not_mix() {
+    let (server, dir) = (Server::start(), fresh_dir());
+    create(&server, &dir);
+    let (scratch, at) = (format!("--scratch={}", server.cluster().name()), dir.display().to_string());
+    let start = || {
+        command()
+            .args(["backup", "create", &scratch, "--dir", &at])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let both = [start(), start()].map(|child| child.wait_with_output().unwrap());
+    let done = both.iter().filter(|output| output.status.success()).count();
+    assert!(done >= 1, "{}\n{}", text(&both[0]), text(&both[1]));
+    for output in both.iter().filter(|output| !output.status.success()) {
+        assert_eq!(output.status.code(), Some(2), "{}", text(output));
+        assert!(text(output).contains("another omtdb works in"), "{}", text(output));
+    }
+    let (code, found) = verify(&dir);
+    assert_eq!((code, found["backups"].as_array().unwrap().len()), (Some(0), 1 + done), "{found}");
+    assert_eq!(fs::read_dir(dir.join("base")).unwrap().count(), 1 + done);
+}
+
+#[tokio::test]
 async fn two_at_once_are_one_after_the_other_or_refused() {
     let (server, dir) = (Server::start(), fresh_dir());
     three(&server, &dir).await;

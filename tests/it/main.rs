@@ -12,6 +12,7 @@ mod audit;
 mod backup;
 mod backup_chain;
 mod backup_expire;
+mod backup_pgbackrest;
 mod backup_verify;
 mod bench;
 mod bench_driver;
