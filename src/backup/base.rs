@@ -119,7 +119,8 @@ fn with_remedy(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-const MANIFEST: &str = "backup_manifest";
+/// What the server says about the files of a backup; the last one that it sends.
+pub(super) const MANIFEST: &str = "backup_manifest";
 
 /// Reads `  12345/67890 kB (18%), 0/1 tablespace`.
 fn kib_done(line: &str) -> Option<u64> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::base::MANIFEST;
 use super::chain::chain;
 use super::store::{Backup, Store, began};
 use super::wal::Segment;
@@ -59,9 +60,17 @@ pub fn plan(store: &Store, keep: Keep, now: Timestamp) -> anyhow::Result<Expiry>
 /// and the next run removes the rest.
 ///
 /// # Errors
-/// Those of [`plan`]; a file that cannot be removed; [`crate::verdict::Interrupted`] between two files.
+/// Those of [`plan`]; when a backup that is to stay has lost its files; a file that cannot be removed; [`crate::verdict::Interrupted`] between two files.
 pub fn expire(run: &Run, store: &mut Store, keep: Keep, now: Timestamp) -> anyhow::Result<Expiry> {
     let (expiry, segments) = look(store, keep, now)?;
+    let stay = store.backups().iter().filter(|backup| !expiry.backups.contains(&backup.label));
+    if let Some(lost) = stay.into_iter().find(|backup| !store.base(backup).join(MANIFEST).is_file()) {
+        return Err(UsageError(format!(
+            "backup {} was to stay, and its files are not there: nothing was removed\n  help: omtdb backup verify",
+            lost.label
+        ))
+        .into());
+    }
     store.remove(&expiry.backups)?;
     let task = run.task("remove segments", Some(expiry.segments), "segments");
     for segment in segments {

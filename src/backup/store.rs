@@ -1,4 +1,5 @@
-//! A directory of backups: `backups.json` (the mark that it is ours, and what is in it), `base/<label>`, `wal/`.
+//! A directory of backups: `backups.json` (the mark that it is ours, and what is in it), `base/<label>`, `wal/`, and
+//! `verified.json` (see `seen`).
 
 use std::fs::{self, File};
 use std::io;
@@ -48,13 +49,16 @@ struct Mark {
     /// Always `omtdb`.
     made_by: String,
     backups: Vec<Backup>,
+    /// Labels of backups whose files are on their way out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    removing: Vec<String>,
 }
 
 /// A marked directory, locked against other omtdbs.
 pub struct Store {
     dir: PathBuf,
     programs: Programs,
-    backups: Vec<Backup>,
+    mark: Mark,
     _lock: File,
 }
 
@@ -80,7 +84,7 @@ impl Store {
             return Self::locked(dir, programs);
         }
         make_private_dir(&dir, programs)?;
-        write(&dir, &[])?;
+        write(&dir, &Mark::default())?;
         for part in ["base", "wal"] {
             make_private_dir(&dir.join(part), programs)?;
         }
@@ -91,8 +95,8 @@ impl Store {
     /// changed it since.
     fn locked(dir: PathBuf, programs: &Programs) -> anyhow::Result<Self> {
         let lock = lock(&dir)?;
-        let backups = read(&dir)?.with_context(|| format!("{} has gone meanwhile", dir.display()))?;
-        Ok(Self { _lock: lock, dir, programs: programs.clone(), backups })
+        let mark = read(&dir)?.with_context(|| format!("{} has gone meanwhile", dir.display()))?;
+        Ok(Self { _lock: lock, dir, programs: programs.clone(), mark })
     }
 
     /// Its directory, absolute.
@@ -116,44 +120,49 @@ impl Store {
     /// Its backups, oldest first.
     #[must_use]
     pub fn backups(&self) -> &[Backup] {
-        &self.backups
+        &self.mark.backups
     }
 
     /// An empty directory of the server user's for the backup `label`, which counts only once it is [`Store::add`]ed.
     /// Whatever an earlier run left half done goes.
-    pub(super) fn begin(&self, label: &str) -> Result<PathBuf, ClusterError> {
+    pub(super) fn begin(&mut self, label: &str) -> Result<PathBuf, ClusterError> {
         self.sweep()?;
         let partial = self.dir.join("base").join(format!("{label}.partial"));
         make_private_dir(&partial, &self.programs)?;
         Ok(partial)
     }
 
-    /// Removes directories that were going to be backups, or were backups, when an earlier run ended. Names that are not
-    /// ours are left alone.
-    pub(super) fn sweep(&self) -> Result<(), ClusterError> {
+    /// Removes what an earlier run left half made or half removed. Directories that the mark says nothing of are left alone.
+    fn sweep(&mut self) -> Result<(), ClusterError> {
         let base = self.dir.join("base");
         for entry in file("list", &base, fs::read_dir(&base))? {
             let entry = file("list", &base, entry)?;
-            if is_left_over(&entry.file_name().to_string_lossy(), &self.backups) {
-                file("remove the half-made", &entry.path(), fs::remove_dir_all(entry.path()))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".partial") || self.mark.removing.contains(&name) {
+                file("remove", &entry.path(), fs::remove_dir_all(entry.path()))?;
             }
         }
-        Ok(())
+        if self.mark.removing.is_empty() {
+            return Ok(());
+        }
+        self.mark.removing.clear();
+        write(&self.dir, &self.mark)
     }
 
     /// Takes the backups with `labels` out of the store. The mark goes first: killed on the way, the store never lists a
-    /// backup whose files are gone, and the next [`Store::sweep`] finishes the work.
+    /// backup whose files are gone, and the next run finishes the work.
     pub(super) fn remove(&mut self, labels: &[String]) -> Result<(), ClusterError> {
-        self.backups.retain(|backup| !labels.contains(&backup.label));
-        write(&self.dir, &self.backups)?;
+        self.mark.backups.retain(|backup| !labels.contains(&backup.label));
+        self.mark.removing.extend_from_slice(labels);
+        write(&self.dir, &self.mark)?;
         self.sweep()
     }
 
     /// Makes the finished `partial` a backup.
     pub(super) fn add(&mut self, backup: Backup, partial: &Path) -> Result<(), ClusterError> {
         file("name", partial, fs::rename(partial, self.base(&backup)))?;
-        self.backups.push(backup);
-        write(&self.dir, &self.backups)
+        self.mark.backups.push(backup);
+        write(&self.dir, &self.mark)
     }
 
     /// The segments in the archive with their sizes in bytes.
@@ -195,11 +204,6 @@ impl Store {
     }
 }
 
-/// Whether `name`, found in `base`, is what a run that was killed left: half made, or complete and not listed.
-fn is_left_over(name: &str, backups: &[Backup]) -> bool {
-    name.ends_with(".partial") || (began(name).is_some() && backups.iter().all(|backup| backup.label != name))
-}
-
 const LABEL: &str = "%Y%m%dT%H%M%S%3fZ";
 
 /// The label of a backup that begins now.
@@ -219,8 +223,14 @@ pub(super) fn began(label: &str) -> Option<jiff::Timestamp> {
     exact.then(read).flatten()
 }
 
-/// The backups of the marked `dir`; `None` when there is no such directory.
-fn read(dir: &Path) -> anyhow::Result<Option<Vec<Backup>>> {
+impl Default for Mark {
+    fn default() -> Self {
+        Self { made_by: "omtdb".to_owned(), backups: Vec::new(), removing: Vec::new() }
+    }
+}
+
+/// The mark of `dir`; `None` when there is no such directory.
+fn read(dir: &Path) -> anyhow::Result<Option<Mark>> {
     if !dir.exists() {
         return Ok(None);
     }
@@ -233,17 +243,16 @@ fn read(dir: &Path) -> anyhow::Result<Option<Vec<Backup>>> {
         text => file("read", &dir.join(FILE), text)?,
     };
     match serde_json::from_str::<Mark>(&text) {
-        Ok(mark) if mark.made_by == "omtdb" => Ok(Some(mark.backups)),
+        Ok(mark) if mark.made_by == "omtdb" => Ok(Some(mark)),
         _ => Err(not_ours().into()),
     }
 }
 
 /// Writes the mark so that a crash leaves the old or the new one.
-fn write(dir: &Path, backups: &[Backup]) -> Result<(), ClusterError> {
-    let mark = Mark { made_by: "omtdb".to_owned(), backups: backups.to_vec() };
+fn write(dir: &Path, mark: &Mark) -> Result<(), ClusterError> {
     let write = || {
         let mut temporary = tempfile::NamedTempFile::new_in(dir)?;
-        serde_json::to_writer_pretty(&mut temporary, &mark)?;
+        serde_json::to_writer_pretty(&mut temporary, mark)?;
         temporary.as_file().sync_all()?;
         temporary.persist(dir.join(FILE)).map(|_| ()).map_err(|error| error.error)
     };
@@ -295,12 +304,5 @@ pub(super) mod tests {
         {
             assert_eq!(began(other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn only_our_own_leavings_are_swept() {
-        assert!(is_left_over("20260102T030405678Z.partial", &[]));
-        assert!(is_left_over("20260102T030405678Z", &[]));
-        assert!(!is_left_over("notes", &[]) && !is_left_over("lost+found", &[]));
     }
 }

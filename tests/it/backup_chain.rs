@@ -49,7 +49,9 @@ async fn started_copy(dir: PathBuf) -> Lease {
         let fill = |data: &Path| {
             let run = Run::silent();
             let filled = backup::materialize(&run, &store, newest, &programs, data);
-            tokio::runtime::Handle::current().block_on(filled)
+            tokio::runtime::Handle::current().block_on(filled)?;
+            omtdb::pg::programs::run(programs.command("pg_verifybackup").arg("--quiet").arg(data))?;
+            anyhow::Ok(())
         };
         Cluster::adopt::<anyhow::Error>(&home().join("clusters"), &fresh_name("c"), &programs, &options, fill)
     });

@@ -83,9 +83,11 @@ async fn killed_on_the_way_it_is_finished_by_the_next() {
     let list: Value = serde_json::from_slice(&fs::read(dir.join("backups.json")).unwrap()).unwrap();
     let mut without = list.clone();
     without["backups"].as_array_mut().unwrap().drain(..2);
+    without["removing"] = serde_json::json!(labels[..2]);
     fs::write(dir.join("backups.json"), without.to_string()).unwrap();
     fs::remove_dir_all(dir.join("base").join(&labels[1]).join("global")).unwrap();
-    fs::create_dir(dir.join("base/notes")).unwrap();
+    let unlisted = "20200101T000000000Z";
+    fs::create_dir(dir.join("base").join(unlisted)).unwrap();
     let (code, gone) = expire(&dir, &["--keep", "1", "--yes"]);
     assert_eq!(code, Some(0), "{gone}");
     let mut left: Vec<String> = fs::read_dir(dir.join("base"))
@@ -93,9 +95,23 @@ async fn killed_on_the_way_it_is_finished_by_the_next() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     left.sort();
-    assert_eq!(left, [labels[2].as_str(), "notes"], "what is not ours is left alone");
+    assert_eq!(left, [unlisted, labels[2].as_str()], "what the list says nothing of is left alone");
+    let list: Value = serde_json::from_slice(&fs::read(dir.join("backups.json")).unwrap()).unwrap();
+    assert_eq!(list["removing"], Value::Null, "it is done");
     let (code, found) = verify(&dir);
     assert_eq!(code, Some(0), "{found}");
+}
+
+#[tokio::test]
+async fn nothing_goes_when_what_stays_is_lost() {
+    let (server, dir) = (Server::start(), fresh_dir());
+    let labels = three(&server, &dir).await;
+    fs::remove_dir_all(dir.join("base").join(&labels[2])).unwrap();
+    let at = dir.display().to_string();
+    let refused = omtdb(&["backup", "expire", "--dir", &at, "--keep", "1", "--yes"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+    assert!(text(&refused).contains("nothing was removed"), "{}", text(&refused));
+    assert_eq!(fs::read_dir(dir.join("base")).unwrap().count(), 2);
 }
 
 #[tokio::test]
