@@ -1,6 +1,5 @@
 //! Backups that hold only the changes since another one, and the data directory that a whole chain of them makes.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -56,7 +55,7 @@ pub async fn materialize(
         chain => {
             let mut combine = programs.command("pg_combinebackup");
             combine.args(chain).arg("--output").arg(into).arg("--manifest-checksums=SHA256");
-            if same_file_system(store.dir(), into)? {
+            if shares_blocks(run, programs, &chain[0].join("PG_VERSION"), into).await? {
                 combine.arg("--copy-file-range");
             }
             // What it warns of is no failure, and it says so itself.
@@ -65,13 +64,20 @@ pub async fn materialize(
     }
 }
 
-/// Between two file systems the kernel may refuse to copy by itself.
-fn same_file_system(one: &Path, other: &Path) -> anyhow::Result<bool> {
-    let device = |path: &Path| {
-        let found = std::fs::metadata(path).with_context(|| format!("look at {}", path.display()))?;
-        anyhow::Ok(found.dev())
-    };
-    Ok(device(one)? == device(other)?)
+/// Whether the file system can give a copy of `file` in `into` the same blocks. Elsewhere (ext4) the kernel copies no faster
+/// than the program, and between two file systems it may refuse to.
+async fn shares_blocks(run: &Run, programs: &Programs, file: &Path, into: &Path) -> anyhow::Result<bool> {
+    let probe = into.join("probe");
+    let mut copy = programs.command("/bin/cp");
+    copy.arg("--reflink=always").arg(file).arg(&probe);
+    let shares = tools::answer(run, copy).await?.succeeded().is_ok();
+    // A failed attempt leaves an empty file, and the directory has to be empty.
+    match std::fs::remove_file(&probe) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", probe.display()))
+        }
+        _ => Ok(shares),
+    }
 }
 
 #[cfg(test)]
