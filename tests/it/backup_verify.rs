@@ -58,6 +58,17 @@ async fn a_segment_is_read_once() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_remembered_is_read_again() {
+    let (_server, dir) = archived(1).await;
+    assert_eq!(verify(&dir).0, Some(0));
+    for nonsense in ["{\"version\": 1, \"segm", "{\"version\": 99, \"segments\": {}}", ""] {
+        fs::write(dir.join("verified.json"), nonsense).unwrap();
+        let (code, found) = verify(&dir);
+        assert_eq!((code, &found["wal"]["read"]), (Some(0), &segments(&dir).len().into()), "{found}");
+    }
+}
+
+#[tokio::test]
 async fn a_flipped_bit_in_a_record_is_found() {
     let (_server, dir) = archived(3).await;
     let files = segments(&dir);
