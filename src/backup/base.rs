@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::server::Server;
-use super::store::{Backup, Store};
-use crate::pg::{Programs, Target, tools};
+use super::store::{Backup, Store, label_now};
+use crate::pg::{Programs, ProgramsError, Target, tools};
 use crate::run::Run;
 use crate::units::{Bytes, Lsn};
 
@@ -34,65 +34,93 @@ pub async fn take(
     store: &mut Store,
     durability: Durability,
 ) -> anyhow::Result<Backup> {
-    let began = Instant::now();
-    let label = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%3fZ").to_string();
-    let partial = store.begin(&label)?;
-    let taken = copy(run, target, programs, server, &partial, durability).await;
-    if let Err(error) = taken {
-        fs::remove_dir_all(&partial)
-            .with_context(|| format!("remove the half-made {}", partial.display()))?;
-        return Err(error);
-    }
-    let manifest = Manifest::read(&partial)?;
-    let range = manifest.wal_ranges.last().context("the backup's manifest names no range of the log")?;
-    let backup = Backup {
-        label,
-        system_identifier: server.system_identifier.clone(),
-        // The same major version as the server's, as checked before; the minor one matters to nobody.
-        server_version: programs.version(),
-        timeline: range.timeline,
-        start_lsn: range.start,
-        end_lsn: range.end,
-        wal_segment_bytes: server.wal_segment_bytes,
-        bytes: Bytes(manifest.files.iter().map(|file| file.size).sum()),
-        seconds: began.elapsed().as_secs_f64(),
-    };
-    store.add(backup.clone(), &partial)?;
-    Ok(backup)
+    Taking { run, target, programs, server, durability, parent: None }.take_into(store).await
 }
 
-async fn copy(
-    run: &Run,
-    target: &Target,
-    programs: &Programs,
-    server: &Server,
-    into: &Path,
-    durability: Durability,
-) -> anyhow::Result<()> {
-    let mut command = tools::command(programs, "pg_basebackup", target);
-    command.arg("--pgdata").arg(into).args([
-        "--format=plain",
-        // The log up to consistency comes along: the backup stands by itself, whatever becomes of the archive.
-        "--wal-method=stream",
-        "--checkpoint=fast",
-        "--manifest-checksums=SHA256",
-        "--progress",
-        "--no-password",
-    ]);
-    if durability == Durability::Transient {
-        command.arg("--no-sync");
-    }
-    let task = run.task("base backup", Some(server.data_bytes / 1024), "KiB");
-    let mut done = 0;
-    tools::run(run, command, |line| {
-        let now = kib_done(line);
-        task.advance(now.unwrap_or(done).saturating_sub(done));
-        done = now.unwrap_or(done);
-        now.is_some()
-    })
-    .await
-    .context("take a base backup")
+/// A backup to be taken.
+pub(super) struct Taking<'a> {
+    pub(super) run: &'a Run,
+    pub(super) target: &'a Target,
+    pub(super) programs: &'a Programs,
+    pub(super) server: &'a Server,
+    pub(super) durability: Durability,
+    /// The backup since which only the changes are copied; `None` copies everything.
+    pub(super) parent: Option<&'a Backup>,
 }
+
+impl Taking<'_> {
+    /// Takes it into `store`; whatever goes wrong, nothing of it stays there.
+    pub(super) async fn take_into(&self, store: &mut Store) -> anyhow::Result<Backup> {
+        let began = Instant::now();
+        let label = label_now();
+        let partial = store.begin(&label)?;
+        let manifest_of_parent = self.parent.map(|parent| store.base(parent).join(MANIFEST));
+        if let Err(error) = self.copy(&partial, manifest_of_parent.as_deref()).await {
+            fs::remove_dir_all(&partial)
+                .with_context(|| format!("remove the half-made {}", partial.display()))?;
+            return Err(error);
+        }
+        let manifest = Manifest::read(&partial)?;
+        let range = manifest.wal_ranges.last().context("the backup's manifest names no range of the log")?;
+        let backup = Backup {
+            label,
+            system_identifier: self.server.system_identifier.clone(),
+            // The same major version as the server's, as checked before; the minor one matters to nobody.
+            server_version: self.programs.version(),
+            timeline: range.timeline,
+            start_lsn: range.start,
+            end_lsn: range.end,
+            wal_segment_bytes: self.server.wal_segment_bytes,
+            bytes: Bytes(manifest.files.iter().map(|file| file.size).sum()),
+            seconds: began.elapsed().as_secs_f64(),
+            parent: self.parent.map(|parent| parent.label.clone()),
+        };
+        store.add(backup.clone(), &partial)?;
+        Ok(backup)
+    }
+
+    async fn copy(&self, into: &Path, manifest_of_parent: Option<&Path>) -> anyhow::Result<()> {
+        let mut command = tools::command(self.programs, "pg_basebackup", self.target);
+        command.arg("--pgdata").arg(into).args([
+            "--format=plain",
+            // The log up to consistency comes along: the backup stands by itself, whatever becomes of the archive.
+            "--wal-method=stream",
+            "--checkpoint=fast",
+            "--manifest-checksums=SHA256",
+            "--progress",
+            "--no-password",
+        ]);
+        if self.durability == Durability::Transient {
+            command.arg("--no-sync");
+        }
+        if let Some(manifest) = manifest_of_parent {
+            command.arg("--incremental").arg(manifest);
+        }
+        let task = self.run.task("base backup", Some(self.server.data_bytes / 1024), "KiB");
+        let mut done = 0;
+        let copied = tools::run(self.run, command, |line| {
+            let now = kib_done(line);
+            task.advance(now.unwrap_or(done).saturating_sub(done));
+            done = now.unwrap_or(done);
+            now.is_some()
+        });
+        copied.await.map_err(with_remedy).context("take a base backup")
+    }
+}
+
+/// What the server summarized begins when `summarize_wal` was turned on: an older backup cannot be built on.
+fn with_remedy(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<ProgramsError>() {
+        Some(ProgramsError::Failed { said, .. }) if said.contains("WAL summar") => error.context(
+            "the server's summaries of its log do not reach back to the newest backup\n  help: take a full one \
+             (without --incremental) now that summarize_wal is on",
+        ),
+        _ => error,
+    }
+}
+
+/// What the server says about the files of a backup; the last one that it sends.
+pub(super) const MANIFEST: &str = "backup_manifest";
 
 /// Reads `  12345/67890 kB (18%), 0/1 tablespace`.
 fn kib_done(line: &str) -> Option<u64> {
@@ -127,7 +155,7 @@ struct WalRange {
 
 impl Manifest {
     fn read(base: &Path) -> anyhow::Result<Self> {
-        let path = base.join("backup_manifest");
+        let path = base.join(MANIFEST);
         let text = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("understand {}", path.display()))
     }

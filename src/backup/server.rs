@@ -4,7 +4,7 @@ use tokio_postgres::Row;
 
 use crate::pg::cluster::Settings;
 use crate::pg::error::{Doing as _, PgError};
-use crate::pg::{Programs, Session};
+use crate::pg::{Programs, ServerVersion, Session};
 use crate::verdict::UsageError;
 
 const QUERY: &str = include_str!("server.sql");
@@ -34,6 +34,8 @@ pub struct Server {
     pub bootstrap_role: String,
     /// Tablespaces outside the data directory.
     pub own_tablespaces: i64,
+    /// Whether it summarizes its log, which incremental backups need; `None` before PostgreSQL 17, which cannot.
+    pub summarizes: Option<bool>,
     /// Size of all its databases.
     pub data_bytes: u64,
     /// Whether its pages have checksums.
@@ -82,6 +84,29 @@ impl Server {
     }
 }
 
+/// Says what stands in the way of a backup of only the changes. `ours` is whether omtdb may change the server's settings.
+///
+/// # Errors
+/// [`UsageError`] with the remedy.
+pub(super) fn check_incremental(
+    version: ServerVersion,
+    summarizes: Option<bool>,
+    ours: bool,
+) -> Result<(), UsageError> {
+    match summarizes {
+        None => Err(UsageError(format!(
+            "the server is PostgreSQL {version}, which has no incremental backups: they came with 17\n  help: leave \
+             --incremental out"
+        ))),
+        Some(false) if !ours => Err(UsageError(
+            "the server has summarize_wal = off, without which nothing says what has changed\n  help: ALTER SYSTEM \
+             SET summarize_wal = on; SELECT pg_reload_conf(); then take a full backup to build on"
+                .to_owned(),
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
 impl TryFrom<&Row> for Server {
     type Error = tokio_postgres::Error;
 
@@ -101,9 +126,24 @@ impl TryFrom<&Row> for Server {
             may_replicate: row.try_get("may_replicate")?,
             bootstrap_role: row.try_get("bootstrap_role")?,
             own_tablespaces: row.try_get("own_tablespaces")?,
+            summarizes: row.try_get("summarizes")?,
             data_bytes: row.try_get::<_, i64>("data_bytes")?.unsigned_abs(),
             has_checksums: row.try_get("has_checksums")?,
             recovery_settings: settings.iter().filter_map(pair).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_incremental_backups_lack_is_said() {
+        let said = |version, summarizes, ours| check_incremental(ServerVersion(version), summarizes, ours);
+        assert!(said(150_000, None, true).unwrap_err().0.contains("came with 17"));
+        assert!(said(170_000, Some(false), false).unwrap_err().0.contains("summarize_wal = on"));
+        assert_eq!(said(170_000, Some(false), true), Ok(()), "we turn it on ourselves");
+        assert_eq!(said(180_000, Some(true), false), Ok(()));
     }
 }

@@ -12,6 +12,8 @@ SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) AS s
        -- OID 10 is the superuser that initdb made; it is there in every copy.
        (SELECT rolname::text FROM pg_catalog.pg_roles WHERE oid = 10) AS bootstrap_role,
        (SELECT count(*) FROM pg_catalog.pg_tablespace) - 2 AS own_tablespaces,
+       -- NULL before 17, which has no such setting.
+       pg_catalog.current_setting('summarize_wal', true)::boolean AS summarizes,
        (SELECT coalesce(sum(pg_catalog.pg_database_size(oid)), 0)::bigint FROM pg_catalog.pg_database
         WHERE pg_catalog.has_database_privilege(oid, 'CONNECT')) AS data_bytes,
        pg_catalog.current_setting('data_checksums') = 'on' AS has_checksums,

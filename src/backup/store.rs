@@ -1,4 +1,5 @@
-//! A directory of backups: `backups.json` (the mark that it is ours, and what is in it), `base/<label>`, `wal/`.
+//! A directory of backups: `backups.json` (the mark that it is ours, and what is in it), `base/<label>`, `wal/`, and
+//! `verified.json` (see `seen`).
 
 use std::fs::{self, File};
 use std::io;
@@ -38,6 +39,9 @@ pub struct Backup {
     pub bytes: Bytes,
     /// How long it took.
     pub seconds: f64,
+    /// Label of the backup that this one holds the changes since; `None` when it stands by itself.
+    #[serde(default)]
+    pub parent: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -45,13 +49,16 @@ struct Mark {
     /// Always `omtdb`.
     made_by: String,
     backups: Vec<Backup>,
+    /// Labels of backups whose files are on their way out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    removing: Vec<String>,
 }
 
 /// A marked directory, locked against other omtdbs.
 pub struct Store {
     dir: PathBuf,
     programs: Programs,
-    backups: Vec<Backup>,
+    mark: Mark,
     _lock: File,
 }
 
@@ -63,8 +70,8 @@ impl Store {
     pub fn open(dir: &Path, programs: &Programs) -> anyhow::Result<Self> {
         let dir = std::path::absolute(dir)?;
         let none = || UsageError(format!("there are no backups in {}", dir.display()));
-        let backups = read(&dir)?.ok_or_else(none)?;
-        Self::locked(dir, programs, backups)
+        read(&dir)?.ok_or_else(none)?;
+        Self::locked(dir, programs)
     }
 
     /// Opens the store in `dir`, making the directory when it is not there.
@@ -73,19 +80,23 @@ impl Store {
     /// [`UsageError`] when `dir` exists without our mark, or another omtdb works in it.
     pub fn make(dir: &Path, programs: &Programs) -> anyhow::Result<Self> {
         let dir = std::path::absolute(dir)?;
-        if let Some(backups) = read(&dir)? {
-            return Self::locked(dir, programs, backups);
+        if read(&dir)?.is_some() {
+            return Self::locked(dir, programs);
         }
         make_private_dir(&dir, programs)?;
-        write(&dir, &[])?;
+        write(&dir, &Mark::default())?;
         for part in ["base", "wal"] {
             make_private_dir(&dir.join(part), programs)?;
         }
-        Self::locked(dir, programs, Vec::new())
+        Self::locked(dir, programs)
     }
 
-    fn locked(dir: PathBuf, programs: &Programs, backups: Vec<Backup>) -> anyhow::Result<Self> {
-        Ok(Self { _lock: lock(&dir)?, dir, programs: programs.clone(), backups })
+    /// Locks a directory that is known to be ours. Only then its list is read to be worked with: another omtdb may have
+    /// changed it since.
+    fn locked(dir: PathBuf, programs: &Programs) -> anyhow::Result<Self> {
+        let lock = lock(&dir)?;
+        let mark = read(&dir)?.with_context(|| format!("{} has gone meanwhile", dir.display()))?;
+        Ok(Self { _lock: lock, dir, programs: programs.clone(), mark })
     }
 
     /// Its directory, absolute.
@@ -109,29 +120,49 @@ impl Store {
     /// Its backups, oldest first.
     #[must_use]
     pub fn backups(&self) -> &[Backup] {
-        &self.backups
+        &self.mark.backups
     }
 
     /// An empty directory of the server user's for the backup `label`, which counts only once it is [`Store::add`]ed.
     /// Whatever an earlier run left half done goes.
-    pub(super) fn begin(&self, label: &str) -> Result<PathBuf, ClusterError> {
-        let base = self.dir.join("base");
-        for entry in file("list", &base, fs::read_dir(&base))? {
-            let path = file("list", &base, entry)?.path();
-            if path.extension().is_some_and(|end| end == "partial") {
-                file("remove the half-made", &path, fs::remove_dir_all(&path))?;
-            }
-        }
-        let partial = base.join(format!("{label}.partial"));
+    pub(super) fn begin(&mut self, label: &str) -> Result<PathBuf, ClusterError> {
+        self.sweep()?;
+        let partial = self.dir.join("base").join(format!("{label}.partial"));
         make_private_dir(&partial, &self.programs)?;
         Ok(partial)
+    }
+
+    /// Removes what an earlier run left half made or half removed. Directories that the mark says nothing of are left alone.
+    fn sweep(&mut self) -> Result<(), ClusterError> {
+        let base = self.dir.join("base");
+        for entry in file("list", &base, fs::read_dir(&base))? {
+            let entry = file("list", &base, entry)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".partial") || self.mark.removing.contains(&name) {
+                file("remove", &entry.path(), fs::remove_dir_all(entry.path()))?;
+            }
+        }
+        if self.mark.removing.is_empty() {
+            return Ok(());
+        }
+        self.mark.removing.clear();
+        write(&self.dir, &self.mark)
+    }
+
+    /// Takes the backups with `labels` out of the store. The mark goes first: killed on the way, the store never lists a
+    /// backup whose files are gone, and the next run finishes the work.
+    pub(super) fn remove(&mut self, labels: &[String]) -> Result<(), ClusterError> {
+        self.mark.backups.retain(|backup| !labels.contains(&backup.label));
+        self.mark.removing.extend_from_slice(labels);
+        write(&self.dir, &self.mark)?;
+        self.sweep()
     }
 
     /// Makes the finished `partial` a backup.
     pub(super) fn add(&mut self, backup: Backup, partial: &Path) -> Result<(), ClusterError> {
         file("name", partial, fs::rename(partial, self.base(&backup)))?;
-        self.backups.push(backup);
-        write(&self.dir, &self.backups)
+        self.mark.backups.push(backup);
+        write(&self.dir, &self.mark)
     }
 
     /// The segments in the archive with their sizes in bytes.
@@ -173,8 +204,33 @@ impl Store {
     }
 }
 
-/// The backups of the marked `dir`; `None` when there is no such directory.
-fn read(dir: &Path) -> anyhow::Result<Option<Vec<Backup>>> {
+const LABEL: &str = "%Y%m%dT%H%M%S%3fZ";
+
+/// The label of a backup that begins now.
+pub(super) fn label_now() -> String {
+    jiff::Timestamp::now().strftime(LABEL).to_string()
+}
+
+/// The moment a backup with this label began, to the second; `None` for another form of name.
+pub(super) fn began(label: &str) -> Option<jiff::Timestamp> {
+    let digits = |range: std::ops::Range<usize>| {
+        label.get(range).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    digits(15..18)?;
+    let (date, time) = (digits(0..8)?, digits(9..15)?);
+    let exact = label.len() == 19 && label.as_bytes()[8] == b'T' && label.ends_with('Z');
+    let read = || jiff::Timestamp::strptime("%Y%m%dT%H%M%S%z", format!("{date}T{time}+0000")).ok();
+    exact.then(read).flatten()
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self { made_by: "omtdb".to_owned(), backups: Vec::new(), removing: Vec::new() }
+    }
+}
+
+/// The mark of `dir`; `None` when there is no such directory.
+fn read(dir: &Path) -> anyhow::Result<Option<Mark>> {
     if !dir.exists() {
         return Ok(None);
     }
@@ -187,17 +243,16 @@ fn read(dir: &Path) -> anyhow::Result<Option<Vec<Backup>>> {
         text => file("read", &dir.join(FILE), text)?,
     };
     match serde_json::from_str::<Mark>(&text) {
-        Ok(mark) if mark.made_by == "omtdb" => Ok(Some(mark.backups)),
+        Ok(mark) if mark.made_by == "omtdb" => Ok(Some(mark)),
         _ => Err(not_ours().into()),
     }
 }
 
 /// Writes the mark so that a crash leaves the old or the new one.
-fn write(dir: &Path, backups: &[Backup]) -> Result<(), ClusterError> {
-    let mark = Mark { made_by: "omtdb".to_owned(), backups: backups.to_vec() };
+fn write(dir: &Path, mark: &Mark) -> Result<(), ClusterError> {
     let write = || {
         let mut temporary = tempfile::NamedTempFile::new_in(dir)?;
-        serde_json::to_writer_pretty(&mut temporary, &mark)?;
+        serde_json::to_writer_pretty(&mut temporary, mark)?;
         temporary.as_file().sync_all()?;
         temporary.persist(dir.join(FILE)).map(|_| ()).map_err(|error| error.error)
     };
@@ -213,5 +268,41 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
             Err(UsageError(format!("another omtdb works in {}", dir.display())).into())
         }
         Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::backup) const SIZE: u64 = 16 << 20;
+
+    /// A backup on timeline 1 that lies in the first segments.
+    pub(in crate::backup) fn backup(label: &str, parent: Option<&str>) -> Backup {
+        Backup {
+            label: label.to_owned(),
+            system_identifier: "7".to_owned(),
+            server_version: ServerVersion(150_000),
+            timeline: 1,
+            start_lsn: Lsn(0),
+            end_lsn: Lsn(9),
+            wal_segment_bytes: SIZE,
+            bytes: Bytes(1),
+            seconds: 1.0,
+            parent: parent.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn labels_say_when_they_began() {
+        let label = label_now();
+        let apart = jiff::Timestamp::now().as_second() - began(&label).unwrap().as_second();
+        assert!((0..=1).contains(&apart), "{label}: {apart}");
+        assert_eq!(began("20260102T030405678Z").unwrap().to_string(), "2026-01-02T03:04:05Z");
+        for other in
+            ["lost+found", "20260102T030405678Z.partial", "20260102T0304056789", "20261302T030405678Z"]
+        {
+            assert_eq!(began(other), None, "{other}");
+        }
     }
 }

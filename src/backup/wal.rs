@@ -1,6 +1,5 @@
 //! The archive of write-ahead-log segments: names, holes, and the shell commands PostgreSQL feeds and reads it with.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -58,27 +57,6 @@ pub struct Gap {
     pub segments: u64,
 }
 
-/// The holes in each timeline of `segments`. A timeline is held to reach from its first segment to its last.
-#[must_use]
-pub fn gaps(segments: &[Segment], segment_bytes: u64) -> Vec<Gap> {
-    let mut timelines: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
-    for segment in segments {
-        timelines.entry(segment.timeline).or_default().push(segment.number);
-    }
-    let mut gaps = Vec::new();
-    for (timeline, mut numbers) in timelines {
-        numbers.sort_unstable();
-        let name = |number| Segment { timeline, number }.name(segment_bytes);
-        let holes = numbers.windows(2).filter(|pair| pair[1] > pair[0] + 1);
-        gaps.extend(holes.map(|pair| Gap {
-            first: name(pair[0] + 1),
-            last: name(pair[1] - 1),
-            segments: pair[1] - pair[0] - 1,
-        }));
-    }
-    gaps
-}
-
 /// The `archive_command` that fills `archive`: a segment appears under its name only when it is whole and on disk; the
 /// same segment again is welcome, another content under its name is refused. Only coreutils are called.
 #[must_use]
@@ -114,9 +92,13 @@ pub fn timed(restore_command: &str, log: &Path) -> String {
     format!("b=$(date +%%s%%N); ({restore_command}); r=$?; echo %f $b $(date +%%s%%N) >> {log}; exit $r")
 }
 
-/// `path` for the shell, inside a command in which PostgreSQL replaces `%`.
 fn shell_quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''").replace('%', "%%"))
+    shell_word(&path.display().to_string())
+}
+
+/// `word` for the shell, inside a command in which PostgreSQL replaces `%`.
+pub(super) fn shell_word(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''").replace('%', "%%"))
 }
 
 #[cfg(test)]
@@ -139,16 +121,6 @@ mod tests {
     fn a_record_that_fills_its_segment_lies_in_it() {
         assert_eq!(Segment::ending_at(1, Lsn(SIZE * 3), SIZE).number, 2);
         assert_eq!(Segment::ending_at(1, Lsn(SIZE * 3 + 1), SIZE).number, 3);
-    }
-
-    #[test]
-    fn holes_are_found_by_timeline() {
-        let segment = |timeline, number| Segment { timeline, number };
-        assert_eq!(gaps(&[segment(1, 3), segment(1, 2), segment(2, 9)], SIZE), []);
-        let found = gaps(&[segment(1, 254), segment(1, 258), segment(2, 9), segment(2, 10)], SIZE);
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].first, "0000000100000000000000FF");
-        assert_eq!((found[0].last.as_str(), found[0].segments), ("000000010000000100000001", 3));
     }
 
     #[test]

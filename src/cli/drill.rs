@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use omtdb::drill::self_test::{self as fault, SelfTest, self_test};
-use omtdb::drill::{self, Aim, Alteration, Level, Options, RestoreDrill, Site};
+use omtdb::drill::{self, Aim, Alteration, BackupFrom, Level, Options, RestoreDrill, Site};
 use omtdb::evidence::{Facts, Kind};
 use omtdb::scenario::{self, Names};
 use omtdb::schema::PLAN;
@@ -16,11 +16,13 @@ use serde::Serialize;
 
 use self::evidence::EvidenceArgs;
 use super::place::{PlaceArgs, ProgramArgs, home};
+use super::repo::StanzaArgs;
 use super::{Cx, Outcome};
 
 mod evidence;
 mod history;
 mod project;
+mod replica;
 
 #[derive(clap::Args)]
 #[command(
@@ -29,6 +31,7 @@ mod project;
     after_help = "\
 Examples:
   omtdb drill restore --scratch=play       prove that a restore brings everything back
+  omtdb drill replica --scratch=play       lose a primary, and count what clients were told and is gone
   omtdb drill --self-test                  spoil copies in every known way, and see each noticed
   omtdb drill grants | less                what a role needs to drill a server"
 )]
@@ -61,9 +64,12 @@ Exit codes: 0 proven, 1 not proven, 3 no moment without writers, 4 could not run
 Examples:
   omtdb drill restore --scratch=play
   omtdb drill restore --scratch=play --dir /var/backups/play --to latest
+  omtdb drill restore --url $PRODUCTION --repo pgbackrest:main
   omtdb drill restore --url $PRODUCTION --without physical --without logical    content alone, the shortest
   omtdb drill restore --scratch=play --sabotage delete-row                      see it fail")]
     Restore(RestoreArgs),
+    /// Switch a pair of servers over, break it and mend it: lag, lost acknowledgements, rejoin
+    Replica(replica::Args),
     /// Print the statements that let a role drill a server, and do nothing else there
     #[command(after_help = "\
 Examples:
@@ -86,8 +92,10 @@ Examples:
 #[derive(clap::Args)]
 struct RestoreArgs {
     /// Restore the newest backup in this directory, from the archive there that the server feeds
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "repo")]
     dir: Option<PathBuf>,
+    #[command(flatten)]
+    stanza: StanzaArgs,
     /// What the recovery aims at; each kind leads to the same point
     #[arg(long, value_enum, value_name = "KIND", default_value_t = To::RestorePoint)]
     to: To,
@@ -189,6 +197,7 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
             cx.out.result(&Statements { sql: &sql }, sql.clone())?;
             Ok(Verdict::Pass)
         }
+        Some(Action::Replica(args)) => replica::run(args, cx).await,
         Some(Action::History(args)) => history::run(&args, cx),
         Some(Action::Project(args)) => project::run(args, cx).await,
         None => self_tested(&args.programs, &args.evidence, cx).await,
@@ -204,8 +213,13 @@ async fn restored(args: RestoreArgs, cx: &Cx) -> Outcome {
     let scenarios = scenario::load(&args.scenarios, &Names::from(&*PLAN))?;
     let at = args.place.resolve().await?;
     let site = Site { home: home()?, programs: args.place.programs.find()? };
+    let from = match (args.dir, args.stanza.find(&site.programs)?) {
+        (Some(dir), _) => BackupFrom::Dir(dir),
+        (None, Some(stanza)) => BackupFrom::Stanza(stanza),
+        (None, None) => BackupFrom::Source,
+    };
     let options = Options {
-        dir: args.dir,
+        from,
         aim: args.to.into(),
         sabotage: args.sabotage.map(Alteration::from),
         left_out: args.without.into_iter().map(Level::from).collect(),

@@ -16,6 +16,7 @@ mod migrate;
 mod output;
 mod place;
 mod progress;
+mod repo;
 mod report;
 
 use std::process::ExitCode;

@@ -20,6 +20,7 @@ mod prove;
 mod receiver;
 mod recovery;
 mod relation;
+pub mod replica;
 mod restore;
 pub mod self_test;
 mod sentinel;
@@ -37,6 +38,7 @@ pub use fingerprint::{DifferingRow, RowDifference};
 pub use relation::SCHEMAS;
 pub use restore::restore;
 
+use crate::backup::PgBackRest;
 use crate::pg::Programs;
 use crate::scenario::Scenario;
 use crate::units::{Bytes, Lsn};
@@ -51,11 +53,23 @@ pub struct Site {
     pub programs: Programs,
 }
 
+/// Where the backup comes from.
+#[derive(Debug, Clone, Default)]
+pub enum BackupFrom {
+    /// It is taken, and the log received, for the time of the drill.
+    #[default]
+    Source,
+    /// The newest in a directory of backups whose archive the source feeds.
+    Dir(PathBuf),
+    /// The newest of a stanza of pgBackRest that the source feeds.
+    Stanza(PgBackRest),
+}
+
 /// What a drill is to do.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// A directory of backups whose archive the source feeds; `None` takes a backup for the time of the drill.
-    pub dir: Option<PathBuf>,
+    /// Where the backup comes from.
+    pub from: BackupFrom,
     /// What the recovery aims at.
     pub aim: Aim,
     /// Changes one row of the copy before the comparison: the drill must fail.
@@ -71,7 +85,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            dir: None,
+            from: BackupFrom::default(),
             aim: Aim::default(),
             sabotage: None,
             left_out: Vec::new(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::projection::{self, Observation, Projected, Projection, Refusal};
-use super::{Level, Options, RestoreDrill, Site, restore};
+use super::{BackupFrom, Level, Options, RestoreDrill, Site, restore};
 use crate::backup;
 use crate::datagen::{self, Sizes, Spec};
 use crate::migrate::{self, Source};
@@ -160,7 +160,8 @@ async fn at_size(run: &Run, plan: &Measure, user_media: Rows) -> anyhow::Result<
     let spec = Spec { jobs: plan.jobs, ..Spec::of(plan.seed, sizes(user_media).check()?) };
     datagen::generate(run, &target, &spec).await?;
     let dir = lease.cluster().dir().join("backups");
-    let created = backup::create(run, &target, &site.programs, Some(lease.cluster()), &dir).await?;
+    let created =
+        backup::create(run, &target, &site.programs, Some(lease.cluster()), &dir, backup::Kind::Full).await?;
     let mut points = Vec::new();
     for &volume in plan.wal.iter().flat_map(|volume| std::iter::repeat_n(volume, plan.repeats.get())) {
         // Each drill adds a little to the log, so that a repeated one is asked how much there is.
@@ -208,7 +209,7 @@ async fn since(session: &Session, from: Lsn) -> anyhow::Result<Bytes> {
 async fn drilled(run: &Run, target: &Target, site: &Site, dir: &Path) -> anyhow::Result<Observation> {
     // What is no part of the recovery need not be waited for.
     let left_out = vec![Level::Physical, Level::Logical, Level::Service];
-    let options = Options { dir: Some(dir.to_owned()), left_out, ..Options::default() };
+    let options = Options { from: BackupFrom::Dir(dir.to_owned()), left_out, ..Options::default() };
     let drill = restore(run, target, site, &options).await?;
     if drill.verdict != Verdict::Pass {
         anyhow::bail!("a restore that was to be measured was not proven: {}", drill.reasons.join("; "));

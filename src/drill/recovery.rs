@@ -12,12 +12,12 @@ use super::aim::{Aim, Fetches, last_segment};
 use super::barrier::Point;
 use super::fault::Fault;
 use super::markers::{Markers, Stop};
-use crate::backup::{Backup, Server, Store, wal};
-use crate::pg::cluster::{self, Cluster, Lease, Options, Settings, file, write_owned};
-use crate::pg::{Programs, Target, tools};
+use crate::backup::{Backup, Repo, Server, wal};
+use crate::pg::cluster::{self, Cluster, Lease, Options, Settings, file, make_private_dir, write_owned};
+use crate::pg::{Programs, Target};
 use crate::run::Run;
 use crate::units::Lsn;
-use crate::verdict::Interrupted;
+use crate::verdict::{Interrupted, UsageError};
 
 /// In the copy's directory: when each segment was fetched.
 const FETCH_LOG: &str = "fetched";
@@ -49,7 +49,9 @@ pub(super) struct Order<'a> {
     pub(super) name: &'a str,
     pub(super) source: &'a Server,
     pub(super) planner: &'a Settings,
-    pub(super) store: &'a Store,
+    pub(super) repo: &'a Repo,
+    /// Where the copy's files are gathered.
+    pub(super) staging: &'a Path,
     pub(super) backup: &'a Backup,
     pub(super) point: &'a Point,
     pub(super) aim: Aim,
@@ -64,20 +66,16 @@ pub(super) struct Order<'a> {
 pub(super) async fn recover(run: &Run, site: &Site, order: &Order<'_>) -> anyhow::Result<Recovery> {
     let began = Instant::now();
     let fetch_log = site.home.join(order.name).join(FETCH_LOG);
-    let options = Options { settings: settings(order, &fetch_log) };
-    let cluster = {
-        let (run, site, name) = (run.clone(), site.clone(), order.name.to_owned());
-        let (base, fault) = (order.store.base(order.backup), order.fault.clone());
-        let _task = run.task("copy the base backup", None, "s");
-        tokio::task::spawn_blocking(move || {
-            let programs = &site.programs;
-            Cluster::adopt(&site.home, &name, programs, &options, |data| {
-                fill(&run, programs, &base, data)?;
-                fault.map_or(Ok(()), |fault| fault.spoil_files(data))
-            })
+    let fault = order.fault.clone();
+    let programs = site.programs.clone();
+    let made =
+        Copied { name: order.name, staging: order.staging, settings: settings(site, order, &fetch_log)? };
+    let cluster = made
+        .adopt(run, site, (order.repo, order.backup), move |data| {
+            write_owned(&data.join("recovery.signal"), "", &programs)?;
+            fault.map_or(Ok(()), |fault| fault.spoil_files(data))
         })
-        .await??
-    };
+        .await?;
     let lease = Lease::hold(cluster);
     let (copied, launched) = (began.elapsed(), Timestamp::now());
     lease.cluster().launch()?;
@@ -105,9 +103,9 @@ pub(super) async fn recover(run: &Run, site: &Site, order: &Order<'_>) -> anyhow
 
 /// How the copy differs from any scratch cluster: where it gets the log, where it stops, and nothing of what the source
 /// does besides serving: no archiving, no replication, no maintenance.
-fn settings(order: &Order<'_>, fetch_log: &Path) -> Settings {
+fn settings(site: &Site, order: &Order<'_>, fetch_log: &Path) -> Result<Settings, UsageError> {
     let Order { source, point, aim, .. } = *order;
-    let mut restore = wal::restore_command(&order.store.archive());
+    let mut restore = order.repo.restore_command(&site.home.join(order.name).join("data"))?;
     if let Some(last) = last_segment(aim, point, source.wal_segment_bytes) {
         restore = wal::until(&restore, &last);
     }
@@ -128,17 +126,48 @@ fn settings(order: &Order<'_>, fetch_log: &Path) -> Settings {
     let mut all: Settings = sources.chain(own).chain(aim.settings(point)).chain(spoilt).collect();
     // A fault that takes a target away: PostgreSQL counts an empty one beside another as a second.
     all.retain(|name, value| !(name.starts_with("recovery_target") && value.is_empty()));
-    all
+    Ok(all)
 }
 
-/// Fills `data` with the base backup, without anything of the source's configuration: that could archive, load
-/// libraries, listen, or connect to other servers.
-fn fill(run: &Run, programs: &Programs, base: &Path, data: &Path) -> anyhow::Result<()> {
-    let mut copy = programs.command("/bin/cp");
-    copy.args(["--archive", "--reflink=auto"]).arg(base.join(".")).arg(data);
-    let copied = tools::run(run, copy, |_| false);
-    tokio::runtime::Handle::current().block_on(copied).context("copy the base backup")?;
-    for left_out in ["standby.signal", "postmaster.opts", "omtdb.conf"] {
+/// A cluster that is to be made of a backup.
+pub(super) struct Copied<'a> {
+    pub(super) name: &'a str,
+    /// Where its files are gathered; nothing is there, and on the file system where the cluster will be.
+    pub(super) staging: &'a Path,
+    pub(super) settings: Settings,
+}
+
+impl Copied<'_> {
+    /// Makes it, with nothing of the source's configuration; `finish` has the last word about its data directory.
+    pub(super) async fn adopt(
+        self,
+        run: &Run,
+        site: &Site,
+        (repo, backup): (&Repo, &Backup),
+        finish: impl FnOnce(&Path) -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<Cluster> {
+        let (staging, name, site) = (self.staging.to_owned(), self.name.to_owned(), site.clone());
+        make_private_dir(&staging, &site.programs)?;
+        if let Err(error) = repo.materialize(run, backup, &site.programs, &staging).await {
+            file("remove the half-made", &staging, fs::remove_dir_all(&staging))?;
+            return Err(error);
+        }
+        let options = Options { settings: self.settings };
+        tokio::task::spawn_blocking(move || {
+            Cluster::adopt(&site.home, &name, &site.programs, &options, |data| {
+                file("move", &staging, fs::rename(&staging, data))?;
+                open_to_its_owner(data, &site.programs)?;
+                finish(data)
+            })
+        })
+        .await?
+    }
+}
+
+/// Takes everything of the source's configuration out of `data`: that could archive, load libraries, listen, or connect to
+/// other servers.
+fn open_to_its_owner(data: &Path, programs: &Programs) -> anyhow::Result<()> {
+    for left_out in ["standby.signal", "recovery.signal", "postmaster.opts", "omtdb.conf"] {
         let path = data.join(left_out);
         if path.exists() {
             file("remove", &path, fs::remove_file(&path))?;
@@ -149,8 +178,7 @@ fn fill(run: &Run, programs: &Programs, base: &Path, data: &Path) -> anyhow::Res
         ("postgresql.auto.conf", ""),
         ("pg_ident.conf", ""),
         // The socket stands in a directory that only its owner may enter.
-        ("pg_hba.conf", "local all all trust\n"),
-        ("recovery.signal", ""),
+        ("pg_hba.conf", "local all,replication all trust\n"),
     ];
     for (name, contents) in files {
         write_owned(&data.join(name), contents, programs)?;

@@ -1,6 +1,7 @@
 //! `drill restore`, step by step.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -17,9 +18,9 @@ use super::recovery::{Order, recover};
 use super::relation::Relation;
 use super::sentinel::{Sentinels, Side};
 use super::workspace::{Workspace, check_room};
-use super::{Mark, Options, RestoreDrill, Site};
+use super::{BackupFrom, Mark, Options, RestoreDrill, Site};
 use crate::backup::wal::Segment;
-use crate::backup::{self, ARCHIVE_PATIENCE, Backup, Durability, Server, Store, check_same_server};
+use crate::backup::{self, ARCHIVE_PATIENCE, Backup, Durability, Repo, Server, Store};
 use crate::evidence::sha256;
 use crate::explain::Explained;
 use crate::explain::scale::planner_settings;
@@ -39,8 +40,8 @@ const WAL_ROOM: u64 = 512 << 20;
 
 /// Restores a backup of `source` to an exact point, in a scratch cluster on `site`, and proves what came back.
 ///
-/// With [`Options::dir`] the newest backup there is restored from the archive there, which the server must feed. Without,
-/// a base backup is taken and the log received for the time of the drill. `source` keeps the table `omtdb.drill_sentinel`,
+/// With [`BackupFrom::Dir`] or [`BackupFrom::Stanza`] the newest backup there is restored from its archive, which the server must feed.
+/// Otherwise a base backup is taken and the log received for the time of the drill. `source` keeps the table `omtdb.drill_sentinel`,
 /// emptied; writers to it wait while the restore point is made, DDL on the proven tables until the comparison is over.
 ///
 /// # Errors
@@ -150,38 +151,43 @@ impl<'a> Drill<'a> {
     }
 
     /// `store` is the drill's own, for a backup of its own.
-    async fn all(&mut self, mut store: Store) -> anyhow::Result<RestoreDrill> {
-        let prepared = match &self.options.dir {
-            Some(dir) => {
-                let given = Store::open(dir, &self.site.programs)?;
+    async fn all(&mut self, store: Store) -> anyhow::Result<RestoreDrill> {
+        let (prepared, repo) = match &self.options.from {
+            BackupFrom::Source => self.with_receiver(store).await?,
+            BackupFrom::Dir(dir) => {
+                let given = Repo::Store(Store::open(dir, &self.site.programs)?);
                 (self.with_archive(&given).await?, given)
             }
-            None => (self.with_receiver(&mut store).await?, store),
+            BackupFrom::Stanza(stanza) => {
+                let given = Repo::Stanza(stanza.clone());
+                (self.with_archive(&given).await?, given)
+            }
         };
         match prepared {
-            (ControlFlow::Continue(prepared), store) => {
-                let drilled = self.restore(&store, &prepared, self.options.sabotage, None).await;
+            ControlFlow::Continue(prepared) => {
+                let drilled = self.restore(&repo, &prepared, self.options.sabotage, None).await;
                 prepared.marked.holder.close().await;
                 drilled
             }
-            (ControlFlow::Break(ended), _) => Ok(*ended),
+            ControlFlow::Break(ended) => Ok(*ended),
         }
     }
 
-    /// The newest backup of `store`, whose archive the server feeds.
-    async fn with_archive(&mut self, store: &Store) -> Step<Prepared> {
-        check_same_server(store, &self.server)?;
-        let no_backup = || UsageError(format!("{} holds no backup yet", store.dir().display()));
-        let backup = store.backups().last().cloned().ok_or_else(no_backup)?;
+    /// The newest backup of `repo`, whose archive the server feeds.
+    async fn with_archive(&mut self, repo: &Repo) -> Step<Prepared> {
+        let backup = repo.newest(self.run, &self.server).await?;
         check_room(&self.site.home, Bytes(backup.bytes.0 + WAL_ROOM))?;
-        self.mark(store, backup).await
+        self.mark(repo, backup).await
     }
 
-    /// A base backup and the log after it, for this drill alone.
-    pub(super) async fn with_receiver(&mut self, store: &mut Store) -> Step<Prepared> {
+    /// A base backup and the log after it, for this drill alone, in the drill's own `store`.
+    pub(super) async fn with_receiver(
+        &mut self,
+        store: Store,
+    ) -> anyhow::Result<(ControlFlow<Box<RestoreDrill>, Prepared>, Repo)> {
         check_room(&self.site.home, Bytes(2 * self.server.data_bytes + WAL_ROOM))?;
         let (from, slot) = ((self.source, &self.session), format!("omtdb_drill_{}", self.place.id.simple()));
-        let mut receiver = Receiver::start(self.run, from, &self.site.programs, store, slot).await?;
+        let mut receiver = Receiver::start(self.run, from, &self.site.programs, &store, slot).await?;
         let prepared = tokio::select! {
             prepared = self.back_up_and_mark(store) => prepared,
             said = receiver.ended() => said.and_then(|said| anyhow::bail!("pg_receivewal ended early: {said}")),
@@ -190,9 +196,13 @@ impl<'a> Drill<'a> {
         prepared
     }
 
-    async fn back_up_and_mark(&mut self, store: &mut Store) -> Step<Prepared> {
-        let backup = self.back_up(store).await?;
-        self.mark(store, backup).await
+    async fn back_up_and_mark(
+        &mut self,
+        mut store: Store,
+    ) -> anyhow::Result<(ControlFlow<Box<RestoreDrill>, Prepared>, Repo)> {
+        let backup = self.back_up(&mut store).await?;
+        let repo = Repo::Store(store);
+        Ok((self.mark(&repo, backup).await?, repo))
     }
 
     /// Takes a base backup while sentinels are written: what is written meanwhile must come back from the log.
@@ -209,7 +219,7 @@ impl<'a> Drill<'a> {
     }
 
     /// Writes, the exact point, writes; returns once all of that is in the archive and the source's content is known.
-    async fn mark(&mut self, store: &Store, backup: Backup) -> Step<Prepared> {
+    async fn mark(&mut self, repo: &Repo, backup: Backup) -> Step<Prepared> {
         for _ in 0..SENTINELS {
             self.sentinels.write(Side::Before).await?;
         }
@@ -239,49 +249,50 @@ impl<'a> Drill<'a> {
         let content = marked.state.fingerprint(self.run, &self.relations, "fingerprint the source").await?;
         let bytes = self.server.wal_segment_bytes;
         let last = Segment::ending_at(marked.point.timeline, end, bytes);
-        if store.wait_for(self.run, last, bytes, ARCHIVE_PATIENCE).await? {
+        if repo.wait_for(self.run, last, bytes, ARCHIVE_PATIENCE).await? {
             let has_checksums = self.server.has_checksums;
             return Ok(ControlFlow::Continue(Prepared { backup, marked, content, plans, has_checksums }));
         }
         let why = format!(
-            "segment {} has not reached {} within {} s: what was written since cannot be restored (does the \
-             server's archive_command feed it? Its log says why not)",
+            "segment {} has not reached the archive of {} within {} s: what was written since cannot be restored (does \
+             the server's archive_command feed it? Its log says why not)",
             last.name(bytes),
-            store.archive().display(),
+            repo.name(),
             ARCHIVE_PATIENCE.as_secs()
         );
         Ok(ControlFlow::Break(Box::new(Findings::default().failed(why, &content, &self.sentinels.journal))))
     }
 
-    /// Restores the backup from `store`, and proves it; with a row or something else spoilt on purpose.
+    /// Restores the backup from `repo`, and proves it; with a row or something else spoilt on purpose.
     pub(super) async fn restore(
         &self,
-        store: &Store,
+        repo: &Repo,
         prepared: &Prepared,
         alteration: Option<Alteration>,
         fault: Option<Fault>,
     ) -> anyhow::Result<RestoreDrill> {
-        self.restore_on(self.site, store, prepared, alteration, fault).await
+        let staging = self.place.staging();
+        self.restore_on((self.site, &staging), repo, prepared, alteration, fault).await
     }
 
     /// The same, with the copy elsewhere.
     pub(super) async fn restore_on(
         &self,
-        site: &Site,
-        store: &Store,
+        (site, staging): (&Site, &Path),
+        repo: &Repo,
         prepared: &Prepared,
         alteration: Option<Alteration>,
         fault: Option<Fault>,
     ) -> anyhow::Result<RestoreDrill> {
         let mut findings = Findings::default();
         let (backup, point, aim) = (&prepared.backup, &prepared.marked.point, self.options.aim);
-        let checked = backup::check(self.run, store, backup, &self.site.programs).await?;
+        let checked = repo.check(self.run, backup, &self.site.programs).await?;
         findings.level(Level::Manifest, (checked.ok, checked.detail));
-        let manifest = std::fs::read(store.base(backup).join("backup_manifest"));
-        let manifest_digest = manifest.ok().map(|bytes| sha256(&bytes));
+        let manifest_digest = repo.manifest(backup).map(|bytes| sha256(&bytes));
         let name = &self.place.cluster_name();
         let planner = &self.planner;
-        let order = Order { name, source: &self.server, planner, store, backup, point, aim, fault };
+        let source = &self.server;
+        let order = Order { name, source, planner, repo, staging, backup, point, aim, fault };
         let recovery = recover(self.run, site, &order).await?;
         if findings.recovered(&recovery, backup) {
             Copy::new(self, &recovery, prepared).prove(alteration, &mut findings).await?;

@@ -43,6 +43,16 @@ impl Workspace {
         Ok((workspace, store))
     }
 
+    /// Its directory, which is that of the store that it was made with.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the files of a copy are gathered, before they are a cluster's.
+    pub(super) fn staging(&self) -> PathBuf {
+        self.dir.join("copy")
+    }
+
     /// Name of the cluster that holds the copy.
     pub(super) fn cluster_name(&self) -> String {
         format!("drill-{}", short(self.id))
@@ -81,11 +91,25 @@ fn sweep(site: &Site) -> anyhow::Result<()> {
         let Ok(store) = Store::open(&dir, &site.programs) else { continue };
         tracing::info!("clearing away what a killed drill left: {}", dir.display());
         end_programs_in(&dir)?;
-        Cluster::remove_leftover(&site.home, &format!("drill-{id}"), &site.programs)
-            .with_context(|| format!("clear away what the killed drill {id} left"))?;
+        for cluster in clusters_of(site, id)? {
+            end_programs_in(&site.home.join(&cluster))?;
+            Cluster::remove_leftover(&site.home, &cluster, &site.programs)
+                .with_context(|| format!("clear away what the killed drill {id} left"))?;
+        }
         remove(store.dir(), &dir.with_added_extension("lock"))?;
     }
     Ok(())
+}
+
+/// Names of the clusters of the drill `id`: a drill of replicas has several.
+fn clusters_of(site: &Site, id: &str) -> anyhow::Result<Vec<String>> {
+    let prefix = format!("drill-{id}");
+    let mut names = vec![prefix.clone()];
+    for entry in file("list", &site.home, fs::read_dir(&site.home))? {
+        let name = file("list", &site.home, entry)?.file_name().to_string_lossy().into_owned();
+        names.extend((name.starts_with(&prefix) && name != prefix).then_some(name));
+    }
+    Ok(names)
 }
 
 /// Ends the programs that a killed drill left working in `dir`, a name no other drill has: a receiver goes on for ever.
@@ -99,7 +123,7 @@ fn end_programs_in(dir: &Path) -> anyhow::Result<()> {
         let Ok(arguments) = fs::read(path.join("cmdline")) else { continue };
         let mut arguments = arguments.split(|byte| *byte == 0);
         let program = arguments.next().map(|path| path.rsplit(|byte| *byte == b'/').next().unwrap_or(path));
-        let ours = matches!(program, Some(b"pg_receivewal" | b"pg_basebackup" | b"cp" | b"pg_verifybackup"));
+        let ours = program.is_some_and(|program| PROGRAMS.iter().any(|known| known.as_bytes() == program));
         let ours = ours && arguments.any(|argument| argument.starts_with(inside));
         if ours && kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
             wait_until_gone(&path);
@@ -107,6 +131,19 @@ fn end_programs_in(dir: &Path) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// What a drill starts beside servers.
+const PROGRAMS: [&str; 9] = [
+    "cp",
+    "pg_basebackup",
+    "pg_checksums",
+    "pg_combinebackup",
+    "pg_receivewal",
+    "pg_rewind",
+    "pg_verifybackup",
+    "pg_waldump",
+    "pgbackrest",
+];
 
 /// Waits, for a while, until the process behind `/proc/<pid>` has ended: until then it may make new files.
 fn wait_until_gone(process: &Path) {

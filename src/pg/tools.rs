@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::Child;
 
 use super::programs::{Programs, ProgramsError};
@@ -54,6 +54,66 @@ pub async fn run(run: &Run, command: Command, mut line: impl FnMut(&str) -> bool
         return Ok(());
     }
     Err(ProgramsError::Failed { program, said: said.join("\n") }.into())
+}
+
+/// Runs `command` to its end and returns its exit code with what it wrote to standard output and standard error. Ends the
+/// program, which may clean up, when the run is interrupted.
+///
+/// # Errors
+/// [`Interrupted`]; when the program cannot be started, or was killed.
+pub async fn answer(run: &Run, mut command: Command) -> anyhow::Result<Answer> {
+    let program = name(&command);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = tokio::process::Command::from(command);
+    let mut child = command.kill_on_drop(true).spawn().with_context(|| format!("start {program}"))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let answered = async {
+        let (stdout, stderr) = tokio::join!(text(stdout), text(stderr));
+        anyhow::Ok((stdout?, stderr?, child.wait().await?))
+    };
+    let answered = tokio::select! {
+        answered = answered => Some(answered.with_context(|| format!("run {program}"))?),
+        () = run.interrupt.cancelled() => None,
+    };
+    let Some((stdout, stderr, status)) = answered else {
+        end(child, Signal::SIGTERM).await?;
+        return Err(Interrupted.into());
+    };
+    let code = status.code().with_context(|| format!("{program} was killed"))?;
+    Ok(Answer { program, code, stdout, stderr })
+}
+
+/// What a program answered.
+#[derive(Debug)]
+pub struct Answer {
+    program: String,
+    /// Its exit code.
+    pub code: i32,
+    /// Its standard output.
+    pub stdout: String,
+    stderr: String,
+}
+
+impl Answer {
+    /// Its standard output, where it succeeded.
+    ///
+    /// # Errors
+    /// [`ProgramsError::Failed`] with what it said.
+    pub fn succeeded(self) -> Result<String, ProgramsError> {
+        if self.code == 0 {
+            return Ok(self.stdout);
+        }
+        Err(ProgramsError::Failed { program: self.program, said: self.stderr })
+    }
+}
+
+/// What comes out of a pipe until it closes; bytes that are no UTF-8 are replaced.
+async fn text(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        pipe.read_to_end(&mut bytes).await?;
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Starts `command`; the program dies with the returned value.

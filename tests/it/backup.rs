@@ -43,7 +43,7 @@ pub(crate) async fn fill_segments(server: &Server, dir: &Path, count: usize) {
     }
 }
 
-fn verify(dir: &Path) -> (Option<i32>, Value) {
+pub(crate) fn verify(dir: &Path) -> (Option<i32>, Value) {
     let output = omtdb(&["backup", "verify", "--dir", &dir.display().to_string(), "--json"]);
     (output.status.code(), json(&output))
 }

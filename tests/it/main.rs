@@ -10,6 +10,10 @@
 
 mod audit;
 mod backup;
+mod backup_chain;
+mod backup_expire;
+mod backup_pgbackrest;
+mod backup_verify;
 mod bench;
 mod bench_driver;
 mod bench_pooler;

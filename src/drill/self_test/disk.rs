@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::matrix::Case;
 use super::{Outcome, judged};
-use crate::backup::Store;
+use crate::backup::Repo;
 use crate::drill::restore::{Drill, Prepared};
 use crate::drill::{RestoreDrill, Site};
 use crate::pg::cluster::{file, make_home};
@@ -45,7 +45,7 @@ impl Drop for SmallDisk {
 /// Restores onto a disk that is too small for the log.
 pub(super) async fn try_full(
     drill: &Drill<'_>,
-    store: &Store,
+    repo: &Repo,
     prepared: &Prepared,
     case: &Case,
 ) -> anyhow::Result<Outcome> {
@@ -59,7 +59,7 @@ pub(super) async fn try_full(
     };
     let site = Site { home: disk.0.join("clusters"), programs: drill.site.programs.clone() };
     make_home(&site.home, &site.programs)?;
-    let drilled = drill.restore_on(&site, store, prepared, None, None).await;
+    let drilled = drill.restore_on((&site, &disk.0.join("copy")), repo, prepared, None, None).await;
     let mut outcome = judged(case, drilled);
     let left = std::fs::read_dir(&site.home)?.flatten().filter(|entry| entry.path().is_dir()).count();
     if left > 0 {

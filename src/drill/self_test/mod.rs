@@ -18,7 +18,7 @@ use self::matrix::{Case, Fault, cases};
 use self::source::Source;
 use super::restore::{Drill, Prepared};
 use super::{Level, Options, RestoreDrill, Site};
-use crate::backup::Store;
+use crate::backup::{Repo, Store};
 use crate::pg::tools;
 use crate::run::Run;
 use crate::verdict::Verdict;
@@ -58,12 +58,14 @@ pub async fn self_test(run: &Run, site: &Site, program: &Path) -> anyhow::Result
     let source = Source::make(run, site).await?;
     let options = Options { left_out: vec![Level::Service], ..Options::default() };
     let begun = Drill::begin(run, &source.target, site, &options).await?;
-    let (mut drill, mut store) = begun.ok_or_else(|| anyhow::anyhow!("the test's own database is empty"))?;
-    let prepared = match drill.with_receiver(&mut store).await? {
-        ControlFlow::Continue(prepared) => prepared,
-        ControlFlow::Break(ended) => anyhow::bail!("the test's own source: {}", ended.reasons.join("; ")),
+    let (mut drill, store) = begun.ok_or_else(|| anyhow::anyhow!("the test's own database is empty"))?;
+    let (prepared, repo) = match drill.with_receiver(store).await? {
+        (ControlFlow::Continue(prepared), repo) => (prepared, repo),
+        (ControlFlow::Break(ended), _) => {
+            anyhow::bail!("the test's own source: {}", ended.reasons.join("; "))
+        }
     };
-    let tried = Bench { run, drill: &drill, store: &store, prepared: &prepared, source: &source };
+    let tried = Bench { run, drill: &drill, repo: &repo, prepared: &prepared, source: &source };
     let cases = cases(&source);
     let task = run.task("faults", Some(cases.len() as u64 + kill::PHASES.len() as u64), "faults");
     let mut faults = Vec::new();
@@ -91,7 +93,7 @@ pub async fn self_test(run: &Run, site: &Site, program: &Path) -> anyhow::Result
 struct Bench<'a> {
     run: &'a Run,
     drill: &'a Drill<'a>,
-    store: &'a Store,
+    repo: &'a Repo,
     prepared: &'a Prepared,
     source: &'a Source,
 }
@@ -100,23 +102,25 @@ impl Bench<'_> {
     async fn try_case(&self, case: &Case) -> anyhow::Result<Outcome> {
         let (drill, prepared) = (self.drill, self.prepared);
         let drilled = match &case.fault {
-            Fault::None => drill.restore(self.store, prepared, None, None).await,
-            Fault::Rows(alteration) => drill.restore(self.store, prepared, Some(*alteration), None).await,
-            Fault::Copy(fault) => drill.restore(self.store, prepared, None, Some(fault.clone())).await,
+            Fault::None => drill.restore(self.repo, prepared, None, None).await,
+            Fault::Rows(alteration) => drill.restore(self.repo, prepared, Some(*alteration), None).await,
+            Fault::Copy(fault) => drill.restore(self.repo, prepared, None, Some(fault.clone())).await,
             Fault::Backup(spoil) => {
                 let spoilt = self.copy_of_store().await?;
                 spoil.apply(&spoilt, prepared)?;
-                let drilled = drill.restore(&spoilt, prepared, None, None).await;
-                discard(spoilt)?;
+                let dir = spoilt.dir().to_owned();
+                let drilled = drill.restore(&Repo::Store(spoilt), prepared, None, None).await;
+                std::fs::remove_dir_all(dir)?;
                 drilled
             }
             Fault::Timeline => {
                 let spoilt = self.copy_of_store().await?;
-                let outcome = timeline::try_left(drill, &spoilt, prepared, case).await?;
-                discard(spoilt)?;
+                let dir = spoilt.dir().to_owned();
+                let outcome = timeline::try_left(drill, spoilt, prepared, case).await?;
+                std::fs::remove_dir_all(dir)?;
                 return Ok(outcome);
             }
-            Fault::FullDisk => return disk::try_full(drill, self.store, prepared, case).await,
+            Fault::FullDisk => return disk::try_full(drill, self.repo, prepared, case).await,
         };
         Ok(judged(case, drilled))
     }
@@ -126,16 +130,10 @@ impl Bench<'_> {
         let into = self.source.lease.cluster().make_dir("spoilt")?.join("store");
         // As ourselves: the server's user may not read the mark.
         let mut copy = Command::new("/bin/cp");
-        copy.process_group(0).args(["--archive", "--reflink=auto"]).arg(self.store.dir()).arg(&into);
+        copy.process_group(0).args(["--archive", "--reflink=auto"]).arg(self.drill.place.dir()).arg(&into);
         tools::run(self.run, copy, |_| false).await?;
         Store::open(&into, &self.drill.site.programs)
     }
-}
-
-fn discard(store: Store) -> anyhow::Result<()> {
-    let dir = store.dir().to_owned();
-    drop(store);
-    Ok(std::fs::remove_dir_all(dir)?)
 }
 
 /// Whether the levels that failed are those that must.

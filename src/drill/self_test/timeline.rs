@@ -3,8 +3,10 @@
 use super::matrix::Case;
 use super::{Outcome, judged};
 use crate::backup::ARCHIVE_PATIENCE;
-use crate::backup::Store;
+use std::path::Path;
+
 use crate::backup::wal::{Segment, archive_command};
+use crate::backup::{Repo, Store};
 use crate::drill::aim::Aim;
 use crate::drill::fault::Fault;
 use crate::drill::recovery::{Order, recover};
@@ -21,26 +23,32 @@ const WRITE: &str = "DROP TABLE IF EXISTS branch; CREATE TABLE branch (); SELECT
 /// timeline that it left.
 pub(super) async fn try_left(
     drill: &Drill<'_>,
-    store: &Store,
+    store: Store,
     prepared: &Prepared,
     case: &Case,
 ) -> anyhow::Result<Outcome> {
-    leave(drill, store, prepared).await?;
-    let drilled = drill.restore(store, prepared, None, Some(Fault::Timeline(SECOND))).await;
+    let archive = store.archive();
+    let repo = Repo::Store(store);
+    leave(drill, (&repo, &archive), prepared).await?;
+    let drilled = drill.restore(&repo, prepared, None, Some(Fault::Timeline(SECOND))).await;
     Ok(judged(case, drilled))
 }
 
-async fn leave(drill: &Drill<'_>, store: &Store, prepared: &Prepared) -> anyhow::Result<()> {
+async fn leave(
+    drill: &Drill<'_>,
+    (repo, archive): (&Repo, &Path),
+    prepared: &Prepared,
+) -> anyhow::Result<()> {
     let (backup, point) = (&prepared.backup, &prepared.marked.point);
-    let fault =
-        Some(Fault::Branch { at: backup.end_lsn, archive_command: archive_command(&store.archive()) });
+    let fault = Some(Fault::Branch { at: backup.end_lsn, archive_command: archive_command(archive) });
     let name = format!("{}-branch", drill.place.cluster_name());
     let aim = Aim::RestorePoint;
     let order = Order {
         name: &name,
         source: &drill.server,
         planner: &drill.planner,
-        store,
+        repo,
+        staging: &drill.place.staging(),
         backup,
         point,
         aim,
@@ -59,7 +67,7 @@ async fn leave(drill: &Drill<'_>, store: &Store, prepared: &Prepared) -> anyhow:
         session.batch_execute(WRITE).await.doing(|| "write on the other timeline".to_owned())?;
     }
     session.close().await;
-    if !store.wait_for(drill.run, last, bytes, ARCHIVE_PATIENCE).await? {
+    if !repo.wait_for(drill.run, last, bytes, ARCHIVE_PATIENCE).await? {
         anyhow::bail!("the copy that was to leave a timeline archived nothing: {}", recovery.last_words);
     }
     Ok(())

@@ -91,6 +91,13 @@ impl Lease {
         Self::new(cluster, AtEnd::Destroy, None)
     }
 
+    /// Ends the lease and leaves the cluster as it is.
+    #[must_use]
+    pub fn keep(mut self) -> Cluster {
+        self.at_end = AtEnd::Leave;
+        self.cluster.clone()
+    }
+
     /// The cluster.
     #[must_use]
     pub fn cluster(&self) -> &Cluster {

@@ -304,6 +304,15 @@ impl Cluster {
         server::stop(self, fast)
     }
 
+    /// Ends every process of its server at once, as a machine does that loses its power. Only its files survive.
+    ///
+    /// # Errors
+    /// When a process cannot be ended.
+    pub fn crash(&self) -> Result<()> {
+        let _busy = lock(&self.home, self.name(), &self.programs)?;
+        server::crash(self)
+    }
+
     /// Adds `settings` to those it has and restarts its server.
     ///
     /// # Errors

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::{Cluster, ClusterError, PORT, Result, Settings, file};
 use crate::pg::programs::{Programs, run};
 
@@ -207,6 +210,40 @@ pub(super) fn stop(cluster: &Cluster, fast: bool) -> Result<()> {
         "--silent",
     ]))?;
     Ok(())
+}
+
+pub(super) fn crash(cluster: &Cluster) -> Result<()> {
+    let Some(postmaster) = running_pid(&cluster.data_dir()) else { return Ok(()) };
+    // The children are looked up first: without their parent nobody knows whose they are.
+    let all: Vec<u32> = std::iter::once(postmaster).chain(children(postmaster)).collect();
+    for &pid in &all {
+        if let Ok(Err(error)) = i32::try_from(pid).map(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL)) {
+            tracing::debug!("process {pid} has ended meanwhile: {error}");
+        }
+    }
+    for _ in 0..TRIES {
+        if all.iter().all(|pid| is_gone(*pid)) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Processes whose parent is `parent`; the fourth field of `/proc/<pid>/stat`, counted behind the name in parentheses.
+fn children(parent: u32) -> Vec<u32> {
+    let parent_of = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok()
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| parent_of(*pid) == Some(parent)).collect()
+}
+
+/// Whether a process has ended, though nobody may have collected it yet.
+fn is_gone(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |arguments| arguments.is_empty())
 }
 
 pub(super) fn promote(cluster: &Cluster) -> Result<()> {
