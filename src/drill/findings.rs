@@ -1,6 +1,7 @@
 //! What a drill has seen so far, and the result it makes of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,7 @@ pub(super) struct Findings {
     base_bytes: Bytes,
     rpo: Option<Rpo>,
     restored: String,
+    rows_per_s: u64,
     differing: Vec<String>,
     rows: Vec<DifferingRow>,
 }
@@ -149,11 +151,12 @@ impl Findings {
     pub(super) fn content(
         &mut self,
         source: &Fingerprint,
-        copy: &Fingerprint,
+        (copy, took): (&Fingerprint, Duration),
         differing: Vec<String>,
         rows: Vec<DifferingRow>,
     ) {
         self.restored = copy.digest();
+        self.rows_per_s = rate(copy.rows(), took);
         let ok = differing.is_empty() && source.digest() == self.restored;
         let detail = if ok {
             format!("{} rows in {} tables and leaves are equal, byte by byte", copy.rows(), copy.leaves())
@@ -189,6 +192,7 @@ impl Findings {
             fingerprint: Fingerprints {
                 source: source.digest(),
                 restored: self.restored,
+                rows_per_s: self.rows_per_s,
                 differing: self.differing,
                 rows: self.rows,
             },
@@ -268,6 +272,12 @@ fn redo(recovery: &Recovery) -> Option<Redo> {
     let seconds = (seconds_between(began, *ended) - recovery.fetches.seconds_within(began, *ended)).max(0.0);
     let bytes = Bytes(recovery.point.0.saturating_sub(from.0));
     Some(Redo { bytes, seconds, segments: recovery.markers.restored() as u64 })
+}
+
+/// Whole rows a second.
+fn rate(rows: i64, took: Duration) -> u64 {
+    let millis = took.as_millis().max(1);
+    u64::try_from(u128::from(rows.unsigned_abs()) * 1000 / millis).unwrap_or(u64::MAX)
 }
 
 fn rows_text(rows: &[DifferingRow]) -> String {

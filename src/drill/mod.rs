@@ -140,6 +140,7 @@ impl Default for RestoreDrill {
             fingerprint: Fingerprints {
                 source: String::new(),
                 restored: String::new(),
+                rows_per_s: 0,
                 differing: Vec::new(),
                 rows: Vec::new(),
             },
@@ -243,6 +244,9 @@ pub struct Fingerprints {
     pub source: String,
     /// Of the restored copy.
     pub restored: String,
+    /// How fast the copy was read, in rows a second; 0 where it was not.
+    #[serde(default)]
+    pub rows_per_s: u64,
     /// Relations (leaf or table) whose content differs.
     pub differing: Vec<String>,
     /// Rows that differ, some of them where there are many.

@@ -137,10 +137,12 @@ impl<'a> Copy<'a> {
     async fn content(&self, session: &Session, findings: &mut Findings) -> anyhow::Result<Fingerprint> {
         let (drill, Marked { state: source, .. }) = (self.drill, &self.prepared.marked);
         let relations = Relation::all(session).await?;
+        let began = Instant::now();
         let content = self.state().fingerprint(drill.run, &relations, "fingerprint the copy").await?;
+        let took = began.elapsed();
         let difference = self.prepared.content.difference(&content);
         let rows = trace(source, &self.state(), &drill.relations, &difference).await?;
-        findings.content(&self.prepared.content, &content, difference.into_keys().collect(), rows);
+        findings.content(&self.prepared.content, (&content, took), difference.into_keys().collect(), rows);
         Ok(content)
     }
 

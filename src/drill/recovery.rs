@@ -220,7 +220,8 @@ fn read_log(path: &PathBuf) -> anyhow::Result<String> {
     }
 }
 
-fn tail(log: &str) -> String {
+/// The last lines of a server's log.
+pub(super) fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(6)..].join("\n")
 }

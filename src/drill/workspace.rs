@@ -22,7 +22,6 @@ const PREFIX: &str = ".drill-";
 pub(super) struct Workspace {
     pub(super) id: Uuid,
     dir: PathBuf,
-    lock: PathBuf,
 }
 
 impl Workspace {
@@ -37,8 +36,7 @@ impl Workspace {
         sweep(site)?;
         let id = Uuid::new_v4();
         let dir = site.home.join(format!("{PREFIX}{}", short(id)));
-        // The cluster's name is never used again, so neither is the file that locks it.
-        let workspace = Self { id, lock: dir.with_added_extension("lock"), dir };
+        let workspace = Self { id, dir };
         let store = Store::make(&workspace.dir, &site.programs)?;
         Ok((workspace, store))
     }
@@ -61,15 +59,23 @@ impl Workspace {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        if let Err(error) = remove(&self.dir, &self.lock) {
+        if let Err(error) = remove(&self.dir) {
             tracing::warn!("{error}; it is left behind");
         }
     }
 }
 
-fn remove(dir: &Path, lock: &Path) -> Result<(), ClusterError> {
-    if lock.exists() {
-        file("remove", lock, fs::remove_file(lock))?;
+/// Removes a drill's directory, and the files that locked its clusters: their names are never used again.
+fn remove(dir: &Path) -> Result<(), ClusterError> {
+    let (Some(home), Some(name)) = (dir.parent(), dir.file_name().and_then(|name| name.to_str())) else {
+        return Ok(());
+    };
+    for entry in file("list", home, fs::read_dir(home))? {
+        let path = file("list", home, entry)?.path();
+        let is_its = |other: &str| other.starts_with(name) && other.ends_with(".lock");
+        if path.file_name().and_then(|other| other.to_str()).is_some_and(is_its) {
+            file("remove", &path, fs::remove_file(&path))?;
+        }
     }
     file("remove", dir, fs::remove_dir_all(dir))
 }
@@ -96,7 +102,7 @@ fn sweep(site: &Site) -> anyhow::Result<()> {
             Cluster::remove_leftover(&site.home, &cluster, &site.programs)
                 .with_context(|| format!("clear away what the killed drill {id} left"))?;
         }
-        remove(store.dir(), &dir.with_added_extension("lock"))?;
+        remove(store.dir())?;
     }
     Ok(())
 }

@@ -61,6 +61,7 @@ mod tests {
         let fingerprint = Fingerprints {
             source: "a".to_owned(),
             restored: "b".to_owned(),
+            rows_per_s: 1,
             differing: vec!["users.users".to_owned()],
             rows: vec![row],
         };

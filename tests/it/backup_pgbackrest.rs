@@ -301,3 +301,19 @@ fn a_secret_of_the_environment_stays_out_of_the_copys_settings() {
     let stanza = PgBackRest::find("demo", None, open, &programs(), path.as_deref()).unwrap();
     assert!(stanza.restore_command(Path::new("/d")).unwrap().contains("'PGBACKREST_REPO1_PATH=/a b'"));
 }
+
+#[tokio::test]
+async fn a_drill_restores_from_a_stanza_and_proves_it() {
+    let Some(site) = Site::make() else { return };
+    let target = site.server.loaded().await;
+    site.create(&[]);
+    let (own_home, config) = (crate::drill::own_home(), site.config().display().to_string());
+    let from = ["--repo", "pgbackrest:demo", "--repo-config", &config];
+    for aim in ["restore-point", "latest"] {
+        let args = [&from[..], &["--to", aim]].concat();
+        let output = crate::drill::drill(&site.server, &target, &own_home, &args);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        assert_eq!(json(&output)["reached"], "self-test");
+    }
+    crate::drill::assert_nothing_left(&own_home);
+}

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::backup;
+use super::{backup, backup_chain};
 use crate::drill::{assert_nothing_left, drill, level, own_home, start};
 use crate::harness::{Server, command, json, omtdb, programs, text};
 
@@ -62,6 +62,21 @@ async fn a_hole_in_the_archive_is_seen_even_by_a_restore_of_all_of_it() {
         assert_eq!(level(&found, missed)["ok"], false, "{missed}: {found}");
     }
     assert_nothing_left(&own_home);
+}
+
+/// Before 17 there is no chain; the test of a single backup from before stands for it then.
+#[tokio::test]
+async fn a_chain_of_incremental_backups_is_restored_like_one() {
+    let (server, own_home, dir) = (Server::start(), own_home(), backup::fresh_dir());
+    let target = server.loaded().await;
+    backup::create(&server, &dir);
+    let change = "UPDATE interaction.user_media SET updated_at = updated_at + INTERVAL '1 s' WHERE progress IS NOT NULL";
+    server.session(&target.dbname).await.batch_execute(change).await.unwrap();
+    if backup_chain::taken(&server, &dir).is_some() {
+        let output = drill(&server, &target, &own_home, &["--dir", &dir.display().to_string()]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        assert_nothing_left(&own_home);
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod cluster;
 mod drill;
 mod drill_project;
 mod drill_proof;
+mod drill_replica;
 mod evidence;
 mod explain;
 mod explain_scale;

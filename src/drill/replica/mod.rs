@@ -109,9 +109,9 @@ pub async fn replica(
     let server = Server::ask(&session).await?;
     server.check_backup(&session, &site.programs)?;
     session.close().await;
+    let (place, mut store) = Workspace::make(site)?;
     // The backup, two servers, and a third for the archive's sake.
     check_room(&site.home, Bytes(4 * server.data_bytes + (1 << 30)))?;
-    let (place, mut store) = Workspace::make(site)?;
     let base = backup::take(run, source, &site.programs, &server, &mut store, Durability::Transient).await?;
     let mut clock = Clock::default();
     clock.start();

@@ -9,8 +9,8 @@ use anyhow::Context as _;
 
 use crate::backup::{Backup, Repo, Server, wal};
 use crate::drill::Site;
-use crate::drill::recovery::Copied;
-use crate::pg::cluster::{self, Cluster, Lease, Options, Settings, file, write_owned};
+use crate::drill::recovery::{Copied, tail};
+use crate::pg::cluster::{self, Cluster, Lease, Options, Settings, write_owned};
 use crate::pg::error::Doing as _;
 use crate::pg::{Session, Target, tools};
 use crate::run::Run;
@@ -18,7 +18,8 @@ use crate::units::Lsn;
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 /// How long a replica may take to catch up.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(60);
+const AUTO_CONF: &str = "postgresql.auto.conf";
 /// Both speak to the other as this, which `synchronous_standby_names` takes for any.
 const FOLLOWER: &str = "omtdb_drill";
 
@@ -98,6 +99,8 @@ impl Pair {
                     ]);
                     let taken = tools::run(&run, command, |_| false);
                     tokio::runtime::Handle::current().block_on(taken).context("build the replica")?;
+                    // What the other was told with ALTER SYSTEM is not meant for this one.
+                    write_owned(&data.join(AUTO_CONF), "", &site.programs)?;
                     Ok::<_, anyhow::Error>(write_owned(&data.join("standby.signal"), "", &site.programs)?)
                 })
             })
@@ -181,8 +184,7 @@ impl Pair {
     pub(super) async fn follow(&self, side: Side) -> anyhow::Result<()> {
         let (cluster, following) = (self.cluster(side)?, self.following(side.other()));
         let data = cluster.data_dir();
-        let auto = data.join("postgresql.auto.conf");
-        file("write", &auto, fs::write(&auto, ""))?;
+        write_owned(&data.join(AUTO_CONF), "", &self.site.programs)?;
         write_owned(&data.join("standby.signal"), "", &self.site.programs)?;
         tokio::task::spawn_blocking(move || cluster.restart_with(&following)).await??;
         if self.synchronous {
@@ -234,11 +236,21 @@ impl Pair {
         let began = Instant::now();
         while !is_so().await? {
             if began.elapsed() > PATIENCE {
-                anyhow::bail!("{} s were not enough until {what}", PATIENCE.as_secs());
+                anyhow::bail!("{} s were not enough until {what}\n{}", PATIENCE.as_secs(), self.last_words());
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }
         Ok(())
+    }
+
+    /// What both servers said last.
+    fn last_words(&self) -> String {
+        let leases = std::iter::once(&self.first).chain(&self.second);
+        let words = leases.map(|lease| {
+            let log = fs::read(lease.cluster().log_path()).unwrap_or_default();
+            format!("{}:\n{}", lease.cluster().name(), tail(&String::from_utf8_lossy(&log)))
+        });
+        words.collect::<Vec<_>>().join("\n")
     }
 
     /// Leaves both servers running, without the archive, which goes; returns their URLs.
