@@ -3,6 +3,7 @@
 //! `pg_ctl` returning 0 says nothing of it, and neither does a server that answers: a hole in the archive ends a recovery
 //! to the latest state early and without a word. Only the server's own words and a position known beforehand do.
 
+use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -116,23 +117,20 @@ pub(super) fn last_segment(aim: Aim, point: &Point, segment_bytes: u64) -> Optio
     (aim == Aim::Latest).then(|| last.name(segment_bytes))
 }
 
-/// What a copy's `restore_command` leaves behind: one line a segment, `name begin end` in nanoseconds since 1970.
+/// When segments were fetched, by what a copy's `restore_command` left behind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Fetches(Vec<(Timestamp, Timestamp)>);
 
 impl Fetches {
-    /// Reads the file that `wal::timed` writes.
-    pub(super) fn read(path: &Path) -> Self {
-        Self::parse(&std::fs::read_to_string(path).unwrap_or_default())
-    }
-
-    fn parse(text: &str) -> Self {
-        let moment = |nanos: &str| Timestamp::from_nanosecond(nanos.parse().ok()?).ok();
-        let line = |line: &str| {
-            let mut words = line.split(' ').skip(1);
-            Some((moment(words.next()?)?, moment(words.next()?)?))
-        };
-        Self(text.lines().filter_map(line).collect())
+    /// Reads the directory that `wal::timed` fills.
+    pub(super) fn read(dir: &Path) -> Self {
+        let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let begun = names.filter(|path| path.extension().is_some_and(|end| end == "began"));
+        Self(
+            begun
+                .filter_map(|began| Some((moment(&began)?, moment(&began.with_extension("ended"))?)))
+                .collect(),
+        )
     }
 
     /// Seconds of `from` to `to` in which segments were fetched.
@@ -144,8 +142,15 @@ impl Fetches {
     }
 }
 
+/// When a file was written last.
+fn moment(path: &Path) -> Option<Timestamp> {
+    fs::metadata(path).ok()?.modified().ok()?.try_into().ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
 
     const L: Lsn = Lsn(0x500_0000);
@@ -185,8 +190,9 @@ mod tests {
 
     #[test]
     fn fetches_are_added_up_within_a_phase() {
-        let fetches = Fetches::parse("a 1000000000 1250000000\nb 3000000000 3500000000\ntorn 4\n");
         let at = |second| Timestamp::from_second(second).unwrap();
+        let span = |second, millis| (at(second), at(second) + SignedDuration::from_millis(millis));
+        let fetches = Fetches(vec![span(1, 250), span(3, 500)]);
         assert_eq!(fetches.seconds_within(at(0), at(9)), 0.75);
         assert_eq!(fetches.seconds_within(at(2), at(9)), 0.5);
         assert_eq!(fetches.seconds_within(at(5), at(9)), 0.0);

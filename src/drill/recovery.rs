@@ -19,7 +19,7 @@ use crate::run::Run;
 use crate::units::Lsn;
 use crate::verdict::{Interrupted, UsageError};
 
-/// In the copy's directory: when each segment was fetched.
+/// In the copy's directory: what tells when each segment was fetched.
 const FETCH_LOG: &str = "fetched";
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// How long a launched server may stay invisible before it counts as dead.
@@ -72,6 +72,7 @@ pub(super) async fn recover(run: &Run, site: &Site, order: &Order<'_>) -> anyhow
         Copied { name: order.name, staging: order.staging, settings: settings(site, order, &fetch_log)? };
     let cluster = made
         .adopt(run, site, (order.repo, order.backup), move |data| {
+            make_private_dir(&data.with_file_name(FETCH_LOG), &programs)?;
             write_owned(&data.join("recovery.signal"), "", &programs)?;
             fault.map_or(Ok(()), |fault| fault.spoil_files(data))
         })
