@@ -46,6 +46,24 @@ Examples:
         #[command(flatten)]
         place: PlaceArgs,
     },
+    /// Receive the write-ahead log of a server that does not archive into the directory by itself, until interrupted
+    #[command(after_help = "\
+Goes on where an earlier one stopped. Without --slot the server may remove log that nobody has received yet; with it the server
+keeps the log, also while nobody receives: a slot that is not needed any more must be dropped.
+
+Examples:
+  omtdb backup receive --url $PRODUCTION --dir /var/backups/media --slot omtdb
+  psql $PRODUCTION -c \"SELECT pg_drop_replication_slot('omtdb')\"     when it is given up")]
+    Receive {
+        /// Directory of backups, made if it is not there
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Replication slot, made if it is not there
+        #[arg(long, value_name = "NAME")]
+        slot: Option<String>,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
     /// Remove backups that are no longer wanted, and the archive that only they needed
     #[command(after_help = "\
 Either rule is enough to keep a backup. What an incremental backup builds on stays with it; the newest backup and the history
@@ -173,6 +191,11 @@ fn expired_text(expiry: &Expiry, done: bool) -> String {
 
 pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     match args.action {
+        Action::Receive { dir, slot, place } => {
+            let at = place.resolve().await?;
+            backup::receive(&cx.run, &at.target, &place.programs.find()?, &dir, slot.as_deref()).await?;
+            Ok(Verdict::Pass)
+        }
         Action::Create { at, incremental, place } => {
             let kind = if incremental { Kind::Incremental } else { Kind::Full };
             let created = create(&at, kind, &place, cx).await?;

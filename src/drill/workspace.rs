@@ -3,17 +3,14 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use uuid::Uuid;
 
 use super::Site;
 use crate::backup::Store;
-use crate::pg::Cluster;
 use crate::pg::cluster::{ClusterError, file, make_home};
+use crate::pg::{Cluster, leftovers};
 use crate::units::Bytes;
 
 const PREFIX: &str = ".drill-";
@@ -96,9 +93,9 @@ fn sweep(site: &Site) -> anyhow::Result<()> {
         // One that is locked belongs to a drill under way.
         let Ok(store) = Store::open(&dir, &site.programs) else { continue };
         tracing::info!("clearing away what a killed drill left: {}", dir.display());
-        end_programs_in(&dir)?;
+        leftovers::end(&dir)?;
         for cluster in clusters_of(site, id)? {
-            end_programs_in(&site.home.join(&cluster))?;
+            leftovers::end(&site.home.join(&cluster))?;
             Cluster::remove_leftover(&site.home, &cluster, &site.programs)
                 .with_context(|| format!("clear away what the killed drill {id} left"))?;
         }
@@ -116,50 +113,6 @@ fn clusters_of(site: &Site, id: &str) -> anyhow::Result<Vec<String>> {
         names.extend((name.starts_with(&prefix) && name != prefix).then_some(name));
     }
     Ok(names)
-}
-
-/// Ends the programs that a killed drill left working in `dir`, a name no other drill has: a receiver goes on for ever.
-fn end_programs_in(dir: &Path) -> anyhow::Result<()> {
-    let inside = dir.as_os_str().as_encoded_bytes();
-    for entry in fs::read_dir("/proc").context("list processes")? {
-        let path: PathBuf = entry.context("list processes")?.path();
-        let pid = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-        let Some(pid) = pid else { continue };
-        // One that has ended meanwhile is no trouble.
-        let Ok(arguments) = fs::read(path.join("cmdline")) else { continue };
-        let mut arguments = arguments.split(|byte| *byte == 0);
-        let program = arguments.next().map(|path| path.rsplit(|byte| *byte == b'/').next().unwrap_or(path));
-        let ours = program.is_some_and(|program| PROGRAMS.iter().any(|known| known.as_bytes() == program));
-        let ours = ours && arguments.any(|argument| argument.starts_with(inside));
-        if ours && kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
-            wait_until_gone(&path);
-        }
-    }
-    Ok(())
-}
-
-/// What a drill starts beside servers.
-const PROGRAMS: [&str; 9] = [
-    "cp",
-    "pg_basebackup",
-    "pg_checksums",
-    "pg_combinebackup",
-    "pg_receivewal",
-    "pg_rewind",
-    "pg_verifybackup",
-    "pg_waldump",
-    "pgbackrest",
-];
-
-/// Waits, for a while, until the process behind `/proc/<pid>` has ended: until then it may make new files.
-fn wait_until_gone(process: &Path) {
-    for _ in 0..500 {
-        // A process that ended and was not collected has no arguments any more.
-        if fs::read(process.join("cmdline")).map_or(true, |arguments| arguments.is_empty()) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Fails unless the file system of `home` has room for `need`.

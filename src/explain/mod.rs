@@ -10,6 +10,7 @@ pub mod contract;
 pub mod estimates;
 #[cfg(test)]
 mod golden;
+mod modes;
 pub mod scale;
 pub mod scan;
 pub mod shape;
@@ -24,12 +25,13 @@ use serde::{Deserialize, Serialize};
 use self::against::PlanChange;
 use self::capture::How;
 use self::catalog::Catalog;
+pub use self::modes::{Mode, Modes};
 use self::tree::Plan;
 use crate::datagen::{Model, ledger};
 use crate::pg::{PgError, Session, Target};
 use crate::run::Run;
 use crate::scenario::draw::Drawing;
-use crate::scenario::{Op, PlanContract, PlanMode, Scenario, Statement};
+use crate::scenario::{Op, PlanContract, Scenario, Statement};
 use crate::schema::plan::USER_MEDIA;
 use crate::verdict::{Interrupted, Verdict};
 
@@ -104,82 +106,6 @@ impl Explained {
     pub fn verdict(&self) -> Verdict {
         let unchanged = Verdict::from_ok(self.changes.is_empty());
         Verdict::worst(self.ops.iter().map(|op| op.verdict).chain([unchanged]))
-    }
-}
-
-/// How the server plans a prepared statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// For the bound values, at each execution.
-    Custom,
-    /// Once, for any values.
-    Generic,
-    /// As the server decides: five custom plans, then the generic one unless it looks dearer.
-    Auto,
-}
-
-impl Mode {
-    /// The word of results and of the command line.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Custom => PlanMode::Custom.word(),
-            Self::Generic => PlanMode::Generic.word(),
-            Self::Auto => "auto",
-        }
-    }
-
-    /// Its value of `plan_cache_mode`.
-    fn setting(self) -> &'static str {
-        match self {
-            Self::Custom => "force_custom_plan",
-            Self::Generic => "force_generic_plan",
-            Self::Auto => "auto",
-        }
-    }
-
-    /// Executions, or plannings, before the one that counts.
-    fn discarded(self, how: How) -> u32 {
-        match (self, how) {
-            (Self::Custom | Self::Generic, How::Executed) => 1,
-            (Self::Custom | Self::Generic, How::Planned) => 0,
-            // The sixth execution is the first that may run a generic plan, and reads catalogs once more if it does.
-            (Self::Auto, How::Executed) => 6,
-            // EXPLAIN EXECUTE plans as an execution would, and is counted as one.
-            (Self::Auto, How::Planned) => 5,
-        }
-    }
-}
-
-impl From<PlanMode> for Mode {
-    fn from(mode: PlanMode) -> Self {
-        match mode {
-            PlanMode::Custom => Self::Custom,
-            PlanMode::Generic => Self::Generic,
-        }
-    }
-}
-
-/// In which modes operations are explained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Modes {
-    /// In those that each contract promises.
-    Promised,
-    /// In this one: custom and generic where the contract promises it, automatic for every operation.
-    Only(Mode),
-    /// In those that each contract promises, and automatic.
-    All,
-}
-
-impl Modes {
-    fn of(self, contract: &PlanContract) -> Vec<Mode> {
-        let promised = contract.modes.iter().copied().map(Mode::from);
-        match self {
-            Self::Promised => promised.collect(),
-            Self::Only(Mode::Auto) => vec![Mode::Auto],
-            Self::Only(mode) => promised.filter(|&promise| promise == mode).collect(),
-            Self::All => promised.chain([Mode::Auto]).collect(),
-        }
     }
 }
 
@@ -349,6 +275,7 @@ fn judged(
 mod tests {
     use super::catalog::Relation;
     use super::*;
+    use crate::scenario::PlanMode;
 
     /// A plan of no interest.
     pub(super) fn op_plan() -> OpPlan {

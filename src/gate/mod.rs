@@ -210,7 +210,8 @@ async fn audit(run: &Run, target: &Target) -> Leg<Audited> {
 }
 
 async fn drill(run: &Run, target: &Target, options: &Options) -> Leg<RestoreDrill> {
-    let drill_options = drill::Options { sabotage: options.sabotage, ..drill::Options::default() };
+    let scenarios = options.scenarios.clone();
+    let drill_options = drill::Options { sabotage: options.sabotage, scenarios, ..drill::Options::default() };
     let drilled = drill::restore(run, target, &options.site, &drill_options).await?;
     let conclusion = judge::drilled(&drilled);
     Ok((drilled, conclusion))

@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod error;
 pub mod ident;
+pub mod leftovers;
 pub mod programs;
 pub mod session;
 pub mod target;

@@ -186,3 +186,39 @@ fn shell(command: &str, path: &Path) -> Option<i32> {
     }
     Command::new("sh").args(["-c", &filled]).status().unwrap().code()
 }
+
+#[tokio::test]
+async fn a_server_that_does_not_archive_is_received_from_and_drilled() {
+    let (server, dir, own_home) = (Server::start(), fresh_dir(), crate::drill::own_home());
+    let target = server.loaded().await;
+    let (url, place) = (server.url(&target.dbname), dir.display().to_string());
+    let receive = || {
+        let mut command = crate::harness::command();
+        command.args(["backup", "receive", "--url", &url, "--dir", &place, "--slot", "kept"]).spawn().unwrap()
+    };
+    let mut receiving = receive();
+    while !dir.join("wal").exists() || fs::read_dir(dir.join("wal")).unwrap().next().is_none() {
+        assert!(receiving.try_wait().unwrap().is_none(), "it ended");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let created = omtdb(&["backup", "create", "--url", &url, "--dir", &place, "--json"]);
+    assert_eq!(created.status.code(), Some(0), "{}", text(&created));
+    // Killed, and what was written meanwhile is fetched by the next: the slot has kept it.
+    receiving.kill().unwrap();
+    receiving.wait().unwrap();
+    let session = server.session(&target.dbname).await;
+    session.batch_execute("CREATE TABLE meanwhile (); SELECT pg_switch_wal()").await.unwrap();
+    let before = segments(&dir).len();
+    let mut receiving = receive();
+    while segments(&dir).len() <= before {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let second = receive().wait().unwrap();
+    assert_eq!(second.code(), Some(2), "one receives already");
+    let drilled = crate::drill::drill(&server, &target, &own_home, &["--dir", &place]);
+    assert_eq!(drilled.status.code(), Some(0), "{}", text(&drilled));
+    Command::new("kill").args(["-INT", &receiving.id().to_string()]).status().unwrap();
+    assert_eq!(receiving.wait().unwrap().code(), Some(0), "an interrupt is how it ends");
+    let (code, found) = verify(&dir);
+    assert_eq!((code, &found["verdict"]), (Some(0), &Value::from("pass")), "{found}");
+}

@@ -75,7 +75,9 @@ async fn a_drill_that_found_a_row_leaves_nothing_of_it() {
     assert_eq!(kept["fingerprint"]["rows"][0]["relation"], found["fingerprint"]["rows"][0]["relation"]);
     let listed = json(&history(&dir, &["--json"]));
     let drill = &listed["drills"][0];
-    assert_eq!((&drill["level"], &drill["rpo_lost"]), (&json!("logical"), &json!(0)), "{listed}");
+    // A row that others refer to is missed by them as well.
+    assert!(["logical", "physical"].map(|level| json!(level)).contains(&drill["level"]), "{listed}");
+    assert_eq!(drill["rpo_lost"], 0, "{listed}");
     assert_eq!(drill["rto_total_s"], found["rto"]["total_s"]);
 }
 
