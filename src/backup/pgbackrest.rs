@@ -224,7 +224,10 @@ impl PgBackRest {
         // Asynchronously it would work in the spool directory of the source.
         words.extend(["--no-archive-async".to_owned(), format!("--pg1-path={}", data.display())]);
         let call: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
-        Ok(format!("{} %f \"%p\"; status=$?; test $status -le 1 || exit 126; exit $status", call.join(" ")))
+        Ok(format!(
+            "{} %f \"%p\"; status=$?; test $status -le 1 || exit 126; test $status -eq 0 || exit 1",
+            call.join(" ")
+        ))
     }
 
     /// Waits until `segment` is in the archive; returns false when `patience` is over first.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -13,6 +14,10 @@ use crate::run::Run;
 use crate::verdict::{Interrupted, UsageError};
 
 const FIND_SLOT: &str = "SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
+const FREE_SLOT: &str = "SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = $1 AND NOT active";
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// How often to look whether the slot is free: ten seconds long.
+const RELEASES: u32 = 100;
 const MAKE_SLOT: &str = "SELECT FROM pg_catalog.pg_create_physical_replication_slot($1, true)";
 
 /// Receives the log of `target` into the archive of the store in `dir`, made if it is not there, until the run is interrupted;
@@ -38,7 +43,7 @@ pub async fn receive(
         store.archive()
     };
     let _alone = alone(dir)?;
-    leftovers::end(&archive)?;
+    leftovers::end_program("pg_receivewal", &archive)?;
     if let Some(slot) = slot {
         make_slot(&session, slot).await?;
     }
@@ -79,7 +84,17 @@ async fn make_slot(session: &Session, slot: &str) -> anyhow::Result<()> {
     if session.query_opt(FIND_SLOT, &[&slot]).await.doing(doing)?.is_none() {
         session.execute(MAKE_SLOT, &[&slot]).await.doing(doing)?;
     }
-    Ok(())
+    // That of a receiver that was just ended may be in use for a moment yet.
+    for _ in 0..RELEASES {
+        if session.query_opt(FREE_SLOT, &[&slot]).await.doing(doing)?.is_some() {
+            return Ok(());
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    Err(UsageError(format!(
+        "somebody else receives through the replication slot {slot}\n  help: name another with --slot"
+    ))
+    .into())
 }
 
 /// Reports whole segments as they arrive; never ends by itself.
@@ -90,7 +105,7 @@ async fn count(archive: &Path, task: &crate::run::Task) -> anyhow::Result<()> {
     };
     let mut seen = whole()?;
     loop {
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         let now = whole()?;
         task.advance(now.saturating_sub(seen));
         seen = now;

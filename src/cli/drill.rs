@@ -53,7 +53,8 @@ enum Action {
     #[command(after_help = "\
 Without --dir a base backup is taken and the write-ahead log received for the time of the drill; nothing is left of it.
 The server keeps an empty table omtdb.drill_sentinel. Writers wait a moment for the restore point (the result says how
-long), DDL on the proven tables waits until the comparison is over. Needs a superuser, or what `omtdb drill grants` prints.
+long). Until the comparison is over a snapshot is kept, so that vacuum removes no row that has died since, and DDL on the
+proven tables waits, with whoever comes after it: run no migration meanwhile. Needs a superuser, or what `omtdb drill grants` prints.
 
 The levels of proof, from the bottom up: manifest, starts, right-point, sentinels, physical (pg_amcheck, pg_checksums),
 logical (foreign keys, unique keys, leaves, lists), content (every row, byte by byte), service (the scenarios' plans),

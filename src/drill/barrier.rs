@@ -5,12 +5,14 @@
 //! has become visible. The drill's own transaction, the restore point, the snapshot and the moment are all taken under the
 //! lock, which is then released; whatever reads the state goes on from the snapshot.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::fingerprint::State;
+use super::patient;
 use super::relation::Relation;
 use super::sentinel::Sentinels;
 use crate::pg::error::{Doing as _, PgError};
@@ -19,8 +21,11 @@ use crate::run::Run;
 use crate::units::Lsn;
 use crate::verdict::Interrupted;
 
-/// More than a second: autovacuum gives way only after `deadlock_timeout`, one second by default.
-const LOCK_TIMEOUT: &str = "1200ms";
+/// More than a second: autovacuum gives way only after `deadlock_timeout`, one second by default. For all locks together: each
+/// has to be waited for in turn, while writers wait for those that were granted.
+const TRY: &str = "1500ms";
+/// What is done under the locks takes milliseconds; whatever keeps it from that must not keep the writers.
+const MOST_HELD: Duration = Duration::from_secs(5);
 const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 
 /// A point in the log, by each name that a recovery can be given for it.
@@ -36,7 +41,7 @@ pub(super) struct Point {
     /// Behind the segment that was ended at the point; the point itself where none was.
     pub(super) end: Lsn,
     pub(super) timeline: u32,
-    /// How long writers were kept waiting.
+    /// How long writers were kept waiting at most, in all tries.
     pub(super) held: Duration,
     /// How often the locks were asked for.
     pub(super) tries: u32,
@@ -45,6 +50,8 @@ pub(super) struct Point {
 /// A point, and the state of the database at it.
 pub(super) struct Marked {
     pub(super) point: Point,
+    /// The tables at the point.
+    pub(super) relations: Vec<Relation>,
     /// The snapshot; good while `holder` lives.
     pub(super) state: State,
     /// Holds the snapshot, and a lock against truncation, which no snapshot sees through.
@@ -81,24 +88,15 @@ pub(super) async fn reach(
     sentinels: &mut Sentinels,
 ) -> anyhow::Result<Option<Marked>> {
     let task = run.task("wait for the barrier", None, "tries");
-    let began = Instant::now();
-    let writers = Session::connect(target, "drill").await?;
+    let (began, mut waited) = (Instant::now(), Duration::ZERO);
     for tries in 1.. {
         run.check()?;
         let asked = Instant::now();
-        match lock(&writers, wanted).await {
-            Ok(()) => {
-                let held = Instant::now();
-                let mut marked = mark(&writers, target, wanted, sentinels).await?;
-                writers.close().await;
-                (marked.point.held, marked.point.tries) = (held.elapsed(), tries);
-                return Ok(Some(marked));
-            }
-            Err(error) if error.is_lock_timeout() || error.is_retryable() => {
-                tracing::info!("the barrier was not obtained after {:?}: {error}", asked.elapsed());
-                writers.batch_execute("ROLLBACK").await.doing(|| "let go of the barrier".to_owned())?;
-            }
-            Err(error) => return Err(error.into()),
+        let tried = attempt(run, target, wanted, sentinels).await?;
+        waited += asked.elapsed();
+        if let Some(mut marked) = tried {
+            (marked.point.held, marked.point.tries) = (waited, tries);
+            return Ok(Some(marked));
         }
         task.advance(1);
         if began.elapsed() >= wanted.patience {
@@ -112,14 +110,69 @@ pub(super) async fn reach(
     Ok(None)
 }
 
-/// Locks every table against writers; a lock on a parent takes its leaves along.
+/// One try; `None` when a lock was not granted in time, or a table came or went meanwhile. Whatever way it ends, the session
+/// that keeps writers out ends with it.
+async fn attempt(
+    run: &Run,
+    target: &Target,
+    wanted: &Wanted<'_>,
+    sentinels: &mut Sentinels,
+) -> anyhow::Result<Option<Marked>> {
+    let state = State { target: target.clone(), snapshot: None };
+    // Before the writers are kept out: nothing may have to be waited for then. Locking takes no snapshot yet.
+    let holder = state.open().await?;
+    let writers = patient::connect(target).await?;
+    let hold = format!(
+        "SET statement_timeout = '{TRY}'; LOCK TABLE {} IN ACCESS SHARE MODE",
+        roots(wanted.relations)
+    );
+    let locked = async {
+        holder.batch_execute(&hold).await.doing(|| "keep the tables from being truncated".to_owned())?;
+        holder
+            .batch_execute("SET statement_timeout = 0")
+            .await
+            .doing(|| "prepare the snapshot".to_owned())?;
+        lock(&writers, wanted).await
+    };
+    match locked.await {
+        Ok(()) => {}
+        Err(error) if error.is_cancelled() || error.is_lock_timeout() || error.is_retryable() => {
+            tracing::info!("the barrier was not obtained: {error}");
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let relations = Relation::all(&writers).await?;
+    if labels(&relations) != labels(wanted.relations) {
+        anyhow::bail!(
+            "tables of the plan's schemas came or went while the backup was taken\n  help: run again"
+        );
+    }
+    tokio::select! {
+        marked = tokio::time::timeout(MOST_HELD, mark(&writers, &holder, wanted, sentinels)) => match marked {
+            Ok(marked) => {
+                let (point, snapshot) = marked?;
+                writers.close().await;
+                Ok(Some(Marked { point, relations, state: State { snapshot: Some(snapshot), ..state }, holder }))
+            }
+            Err(_) => anyhow::bail!("the restore point took more than {} s; writers go on", MOST_HELD.as_secs()),
+        },
+        () = run.interrupt.cancelled() => Err(Interrupted.into()),
+    }
+}
+
+fn labels(relations: &[Relation]) -> BTreeSet<String> {
+    relations.iter().map(Relation::label).collect()
+}
+
+/// Locks every table against writers; a lock on a parent takes its leaves along. Should omtdb be gone, the server lets go soon.
 async fn lock(session: &Session, wanted: &Wanted<'_>) -> Result<(), PgError> {
     let lock = match wanted.lock_by {
         LockBy::Statement => format!("LOCK TABLE {} IN SHARE MODE", roots(wanted.relations)),
         LockBy::Function => "SELECT omtdb.drill_lock()".to_owned(),
     };
-    let sql =
-        format!("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; {lock}");
+    let limits = format!("SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '{TRY}'");
+    let sql = format!("{limits}; BEGIN; {lock}");
     session.batch_execute(&sql).await.doing(|| "lock the tables against writing".to_owned())
 }
 
@@ -132,14 +185,10 @@ fn roots(relations: &[Relation]) -> String {
 /// the lock.
 async fn mark(
     writers: &Session,
-    target: &Target,
+    holder: &Session,
     wanted: &Wanted<'_>,
     sentinels: &mut Sentinels,
-) -> Result<Marked, PgError> {
-    let state = State { target: target.clone(), snapshot: None };
-    let holder = state.open().await?;
-    let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", roots(wanted.relations));
-    holder.batch_execute(&lock).await.doing(|| "keep the tables from being truncated".to_owned())?;
+) -> Result<(Point, String), PgError> {
     let xid = sentinels.write_last().await?;
     let mut point = restore_point(writers, wanted.name).await?;
     point.xid = xid;
@@ -150,7 +199,7 @@ async fn mark(
         point.end = switch_segment(writers).await?;
     }
     writers.batch_execute("COMMIT").await.doing(|| "let writers go on".to_owned())?;
-    Ok(Marked { point, state: State { snapshot: Some(snapshot), ..state }, holder })
+    Ok((point, snapshot))
 }
 
 /// Makes the restore point, and asks for the time after it.

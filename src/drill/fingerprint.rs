@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_postgres::Row;
 
+use super::patient;
 use super::relation::Relation;
 use crate::pg::error::{Doing as _, PgError};
 use crate::pg::ident::literal;
@@ -124,9 +125,8 @@ pub(super) struct State {
 impl State {
     /// A session that sees the state, and fails rather than to leave out rows that a policy hides.
     pub(super) async fn open(&self) -> Result<Session, PgError> {
-        let session = Session::connect(&self.target, "drill").await?;
-        let mut begin = "SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0; SET row_security = off; \
-             SET client_encoding = 'UTF8'; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        let session = patient::connect(&self.target).await?;
+        let mut begin = "SET row_security = off; SET client_encoding = 'UTF8'; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
             .to_owned();
         if let Some(snapshot) = &self.snapshot {
             begin = format!("{begin}; SET TRANSACTION SNAPSHOT {}", literal(snapshot));

@@ -17,6 +17,8 @@ pub(super) struct Rights {
     is_superuser: bool,
     has_lock_function: bool,
     may_mark: bool,
+    may_write: bool,
+    sees_all: bool,
     may_end_segment: bool,
     unreadable: Vec<String>,
 }
@@ -30,6 +32,8 @@ impl Rights {
                 is_superuser: row.try_get("is_superuser")?,
                 has_lock_function: row.try_get("has_lock_function")?,
                 may_mark: row.try_get("may_mark")?,
+                may_write: row.try_get("may_write")?,
+                sees_all: row.try_get("sees_all")?,
                 may_end_segment: row.try_get("may_end_segment")?,
                 unreadable: row.try_get("unreadable")?,
             })
@@ -58,6 +62,8 @@ impl Rights {
     fn missing(&self) -> Vec<String> {
         let rights = [
             (self.has_lock_function, "the function omtdb.drill_lock()"),
+            (self.may_write, "SELECT, INSERT and DELETE on omtdb.drill_sentinel"),
+            (self.sees_all, "BYPASSRLS"),
             (self.may_mark, "EXECUTE on pg_create_restore_point"),
             (self.may_end_segment, "EXECUTE on pg_switch_wal"),
         ];
@@ -67,10 +73,10 @@ impl Rights {
     }
 }
 
-/// The statements that let `role`, which they make, drill `database`; for a superuser to read and to run there.
+/// The statements that let the role `name`, which they make, drill `database`; for a superuser to read and to run there.
 #[must_use]
-pub fn statements(role: &str, database: &str) -> String {
-    let role = quoted(role);
+pub fn statements(name: &str, database: &str) -> String {
+    let role = quoted(name);
     let schemas: Vec<String> = SCHEMAS.iter().map(|schema| literal(schema)).collect();
     let content: String = SCHEMAS
         .iter()
@@ -78,8 +84,7 @@ pub fn statements(role: &str, database: &str) -> String {
             let schema = quoted(schema);
             format!(
                 "GRANT USAGE ON SCHEMA {schema} TO {role};\n\
-                 GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role};\n\
-                 ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role};\n"
+                 GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role};\n"
             )
         })
         .collect();
@@ -88,6 +93,7 @@ pub fn statements(role: &str, database: &str) -> String {
         .replace("{sentinel}", sentinel::TABLE.trim_end())
         .replace("{schemas}", &format!("ARRAY[{}]", schemas.join(", ")))
         .replace("{database}", &quoted(database))
+        .replace("{role literal}", &literal(name))
         .replace("{role}", &role)
 }
 
@@ -101,6 +107,8 @@ mod tests {
             is_superuser: false,
             has_lock_function: false,
             may_mark: true,
+            may_write: false,
+            sees_all: true,
             may_end_segment: false,
             unreadable: vec!["media.media".to_owned()],
         };

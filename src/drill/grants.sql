@@ -1,6 +1,8 @@
 -- grants: what a restore drill needs, for a role of its own.
 -- What omtdb's restore drill needs on this server, and nothing else. Run by a superuser in the database to be proven.
--- The role can read the plan's tables, keep writers out for a moment, and stream a backup; it can change none of the tables.
+-- The role can change none of the plan's tables. It can read them, keep writers out of them for the time of a transaction, and
+-- stream a backup: with REPLICATION comes every file of the server, those of other databases and password digests too. Treat
+-- its password as a superuser's.
 -- Give it a password by \password, so that none stands in a file or a log.
 
 CREATE ROLE {role} LOGIN REPLICATION BYPASSRLS;
@@ -12,8 +14,20 @@ GRANT pg_read_all_settings TO {role};
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_create_restore_point(text) TO {role};
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO {role};
 
--- The content, leaf by leaf; also of tables and leaves that come later.
-{content}
+-- The content, leaf by leaf; and what the owners of today's tables make later.
+{content}DO $$
+DECLARE maker record;
+BEGIN
+    FOR maker IN
+        SELECT DISTINCT n.nspname, pg_get_userbyid(c.relowner) AS owner
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = ANY ({schemas}) AND c.relkind IN ('r', 'p')
+    LOOP
+        EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I GRANT SELECT ON TABLES TO %I',
+                       maker.owner, maker.nspname, {role literal});
+    END LOOP;
+END $$;
+
 -- The drill's own writes.
 {sentinel};
 GRANT USAGE ON SCHEMA omtdb TO {role};

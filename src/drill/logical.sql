@@ -21,7 +21,9 @@ FROM pg_catalog.pg_constraint AS k
 JOIN tables AS t ON t.oid = k.conrelid
 JOIN pg_catalog.pg_class AS r ON r.oid = k.confrelid
 JOIN pg_catalog.pg_namespace AS rn ON rn.oid = r.relnamespace
-WHERE k.contype = 'f' AND k.convalidated AND NOT t.relispartition AND k.conparentid = 0
+WHERE k.contype = 'f' AND k.convalidated AND k.conparentid = 0
+    -- PERIOD of 18 is not compared by equality.
+    AND (pg_catalog.to_jsonb(k) ->> 'conperiod') IS DISTINCT FROM 'true'
 UNION ALL
 SELECT 'unique', i.indexrelid::pg_catalog.regclass::text, t.nspname, t.relname,
        (SELECT pg_catalog.array_agg(a.attname::text ORDER BY u.place)
@@ -30,10 +32,10 @@ SELECT 'unique', i.indexrelid::pg_catalog.regclass::text, t.nspname, t.relname,
         WHERE u.place <= i.indnkeyatts), NULL, NULL, NULL, NULL
 FROM pg_catalog.pg_index AS i
 JOIN tables AS t ON t.oid = i.indrelid
-WHERE i.indisunique AND i.indexprs IS NULL AND i.indpred IS NULL AND t.relkind = 'r'
+WHERE i.indisunique AND i.indisvalid AND i.indexprs IS NULL AND i.indpred IS NULL AND t.relkind = 'r'
 UNION ALL
 SELECT 'leaf', t.relname, t.nspname, t.relname, '{}', NULL, NULL, NULL,
        pg_catalog.pg_get_partition_constraintdef(t.oid)
 FROM tables AS t
-WHERE t.relispartition AND t.relkind = 'r'
+WHERE t.relispartition AND t.relkind = 'r' AND pg_catalog.pg_get_partition_constraintdef(t.oid) IS NOT NULL
 ORDER BY 1, 3, 4, 2

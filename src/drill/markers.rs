@@ -34,7 +34,7 @@ pub(super) enum Stop {
     Before(Lsn),
     /// After the commit of this transaction.
     AfterCommit(u64),
-    /// Before the commit of a transaction, because of its time.
+    /// Before the end of a transaction, because of its time.
     BeforeCommit,
     /// In another way, which no recovery of ours asks for.
     Elsewhere,
@@ -97,6 +97,8 @@ fn line(line: &str) -> Option<(Timestamp, Marker)> {
         "FATAL" if message.starts_with("the database system is") => return None,
         "FATAL" | "PANIC" => Marker::Fatal(message.to_owned()),
         "LOG" => event(message)?,
+        // It waits then until somebody raises a setting.
+        "WARNING" if message.starts_with("hot standby is not possible") => Marker::Fatal(message.to_owned()),
         _ => return None,
     };
     Some((at, marker))
@@ -133,7 +135,9 @@ fn stop(text: &str) -> Option<Stop> {
     if let Some(rest) = text.strip_prefix("after commit of transaction ") {
         return Some(Stop::AfterCommit(first_word(rest).trim_end_matches(',').parse().ok()?));
     }
-    text.starts_with("before commit of transaction ").then_some(Stop::BeforeCommit)
+    // A target time is held against the end of any transaction.
+    let ends = ["before commit of transaction ", "before abort of transaction "];
+    ends.iter().any(|end| text.starts_with(end)).then_some(Stop::BeforeCommit)
 }
 
 fn first_word(text: &str) -> &str {
@@ -189,6 +193,10 @@ mod tests {
             ),
             (
                 "recovery stopping before commit of transaction 751, time 2026-11-24 12:59:59.1+00",
+                Stop::BeforeCommit,
+            ),
+            (
+                "recovery stopping before abort of transaction 752, time 2026-11-24 12:59:59.1+00",
                 Stop::BeforeCommit,
             ),
             (

@@ -13,6 +13,7 @@ mod fingerprint;
 pub mod grants;
 mod logical;
 mod markers;
+mod patient;
 mod physical;
 pub mod project;
 pub mod projection;

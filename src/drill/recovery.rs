@@ -11,7 +11,7 @@ use super::Site;
 use super::aim::{Aim, Fetches, last_segment};
 use super::barrier::Point;
 use super::fault::Fault;
-use super::markers::{Markers, Stop};
+use super::markers::{Marker, Markers, Stop};
 use crate::backup::{Backup, Repo, Server, wal};
 use crate::pg::cluster::{self, Cluster, Lease, Options, Settings, file, make_private_dir, write_owned};
 use crate::pg::{Programs, Target};
@@ -154,14 +154,18 @@ impl Copied<'_> {
             return Err(error);
         }
         let options = Options { settings: self.settings };
-        tokio::task::spawn_blocking(move || {
+        let adopted = tokio::task::spawn_blocking(move || {
             Cluster::adopt(&site.home, &name, &site.programs, &options, |data| {
                 file("move", &staging, fs::rename(&staging, data))?;
                 open_to_its_owner(data, &site.programs)?;
                 finish(data)
             })
         })
-        .await?
+        .await?;
+        if self.staging.exists() {
+            file("remove the half-made", self.staging, fs::remove_dir_all(self.staging))?;
+        }
+        adopted
     }
 }
 
@@ -199,7 +203,9 @@ async fn watch(run: &Run, cluster: &Cluster, aim: Aim) -> anyhow::Result<String>
         let markers = Markers::read(&log);
         task.advance((markers.restored() - restored) as u64);
         restored = markers.restored();
-        if aim.has_arrived(&markers) {
+        // One that opened instead of pausing had no hot standby to pause in: too many subtransactions, for one.
+        let missed = markers.fatal().is_some() || (aim.pauses() && markers.at(&Marker::Opened).is_some());
+        if aim.has_arrived(&markers) || missed {
             return Ok(log);
         }
         if !runs && (seen || markers.fatal().is_some() || launched.elapsed() > GRACE) {
@@ -227,9 +233,16 @@ pub(super) fn tail(log: &str) -> String {
     lines[lines.len().saturating_sub(6)..].join("\n")
 }
 
+/// What roles and databases of the source are set to is in the copy's catalog, and must not rule the proof.
+const OWN_OPTIONS: &str = "-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0 \
+                           -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off \
+                           -c session_preload_libraries= -c local_preload_libraries= -c role=none";
+
 impl Recovery {
     /// How to reach the copy: as the superuser that `initdb` made, who is there whatever the source's roles are.
     pub(super) fn target(&self, source: &Server, dbname: &str) -> Target {
-        Target::socket(self.lease.cluster().socket_dir(), cluster::PORT, &source.bootstrap_role, dbname)
+        let socket = self.lease.cluster().socket_dir();
+        let target = Target::socket(socket, cluster::PORT, &source.bootstrap_role, dbname);
+        Target { options: Some(OWN_OPTIONS.to_owned()), ..target }
     }
 }

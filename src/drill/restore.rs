@@ -12,6 +12,7 @@ use super::fault::Fault;
 use super::findings::{Findings, Level, inconclusive};
 use super::fingerprint::Fingerprint;
 use super::grants::Rights;
+use super::patient;
 use super::prove::{Copy, plans_of};
 use super::receiver::Receiver;
 use super::recovery::{Order, recover};
@@ -35,8 +36,8 @@ use crate::verdict::UsageError;
 const SENTINELS: usize = 20;
 /// Between two writes while the base backup is taken.
 const HEARTBEAT: Duration = Duration::from_millis(50);
-/// Room for segments that recovery brings back, beside the data.
-const WAL_ROOM: u64 = 512 << 20;
+/// Room for the log that recovery brings back and writes, twice its `max_wal_size`, beside the data.
+const WAL_ROOM: u64 = 2 << 30;
 
 /// Restores a backup of `source` to an exact point, in a scratch cluster on `site`, and proves what came back.
 ///
@@ -56,10 +57,11 @@ pub async fn restore(
         return Ok(inconclusive("there is no table of the plan's schemas to prove".to_owned()));
     };
     let drilled = drill.all(store).await;
-    let forgotten = drill.sentinels.forget().await;
-    let drilled = drilled?;
-    forgotten?;
-    Ok(drilled)
+    // What was proven is proven: the next drill sweeps them up.
+    if let Err(error) = drill.sentinels.forget().await {
+        tracing::warn!("{error}");
+    }
+    drilled
 }
 
 fn check(server: &Server, session: &Session, site: &Site) -> Result<(), UsageError> {
@@ -110,9 +112,7 @@ impl<'a> Drill<'a> {
         site: &'a Site,
         options: &'a Options,
     ) -> anyhow::Result<Option<(Self, Store)>> {
-        let session = Session::connect(source, "drill").await?;
-        let patience = "SET idle_session_timeout = 0; SET statement_timeout = 0";
-        session.batch_execute(patience).await.doing(|| "prepare the drill's session".to_owned())?;
+        let session = patient::connect(source).await?;
         let server = Server::ask(&session).await?;
         check(&server, &session, site)?;
         let planner = planner_settings(source).await?;
@@ -176,8 +176,10 @@ impl<'a> Drill<'a> {
     /// The newest backup of `repo`, whose archive the server feeds.
     async fn with_archive(&mut self, repo: &Repo) -> Step<Prepared> {
         let backup = repo.newest(self.run, &self.server).await?;
-        check_room(&self.site.home, Bytes(backup.bytes.0 + WAL_ROOM))?;
-        self.mark(repo, backup).await
+        // An incremental backup is small, and what is made of its chain is not.
+        check_room(&self.site.home, Bytes(backup.bytes.0.max(self.server.data_bytes) + WAL_ROOM))?;
+        let marked = self.mark(repo, backup).await?;
+        self.read_source(marked).await
     }
 
     /// A base backup and the log after it, for this drill alone, in the drill's own `store`.
@@ -188,21 +190,39 @@ impl<'a> Drill<'a> {
         check_room(&self.site.home, Bytes(2 * self.server.data_bytes + WAL_ROOM))?;
         let (from, slot) = ((self.source, &self.session), format!("omtdb_drill_{}", self.place.id.simple()));
         let mut receiver = Receiver::start(self.run, from, &self.site.programs, &store, slot).await?;
-        let prepared = tokio::select! {
-            prepared = self.back_up_and_mark(store) => prepared,
+        let marked = tokio::select! {
+            marked = self.back_up_and_mark(store) => marked,
             said = receiver.ended() => said.and_then(|said| anyhow::bail!("pg_receivewal ended early: {said}")),
         };
+        // Before the source is read, which may take hours: the slot keeps the log meanwhile.
         receiver.stop(&self.session).await?;
-        prepared
+        let (marked, repo) = marked?;
+        Ok((self.read_source(marked).await?, repo))
     }
 
     async fn back_up_and_mark(
         &mut self,
         mut store: Store,
-    ) -> anyhow::Result<(ControlFlow<Box<RestoreDrill>, Prepared>, Repo)> {
+    ) -> anyhow::Result<(ControlFlow<Box<RestoreDrill>, (Backup, Marked)>, Repo)> {
         let backup = self.back_up(&mut store).await?;
         let repo = Repo::Store(store);
         Ok((self.mark(&repo, backup).await?, repo))
+    }
+
+    /// What the source holds at the point.
+    async fn read_source(
+        &mut self,
+        marked: ControlFlow<Box<RestoreDrill>, (Backup, Marked)>,
+    ) -> Step<Prepared> {
+        let (backup, mut marked) = match marked {
+            ControlFlow::Continue(marked) => marked,
+            ControlFlow::Break(ended) => return Ok(ControlFlow::Break(ended)),
+        };
+        self.relations = std::mem::take(&mut marked.relations);
+        let plans = plans_of(self).await?;
+        let content = marked.state.fingerprint(self.run, &self.relations, "fingerprint the source").await?;
+        let has_checksums = self.server.has_checksums;
+        Ok(ControlFlow::Continue(Prepared { backup, marked, content, plans, has_checksums }))
     }
 
     /// Takes a base backup while sentinels are written: what is written meanwhile must come back from the log.
@@ -218,8 +238,8 @@ impl<'a> Drill<'a> {
         }
     }
 
-    /// Writes, the exact point, writes; returns once all of that is in the archive and the source's content is known.
-    async fn mark(&mut self, repo: &Repo, backup: Backup) -> Step<Prepared> {
+    /// Writes, the exact point, writes; returns once all of that is in the archive.
+    async fn mark(&mut self, repo: &Repo, backup: Backup) -> Step<(Backup, Marked)> {
         for _ in 0..SENTINELS {
             self.sentinels.write(Side::Before).await?;
         }
@@ -245,13 +265,10 @@ impl<'a> Drill<'a> {
             self.sentinels.write(Side::After).await?;
         }
         let end = barrier::switch_segment(&self.session).await?;
-        let plans = plans_of(self).await?;
-        let content = marked.state.fingerprint(self.run, &self.relations, "fingerprint the source").await?;
         let bytes = self.server.wal_segment_bytes;
         let last = Segment::ending_at(marked.point.timeline, end, bytes);
         if repo.wait_for(self.run, last, bytes, ARCHIVE_PATIENCE).await? {
-            let has_checksums = self.server.has_checksums;
-            return Ok(ControlFlow::Continue(Prepared { backup, marked, content, plans, has_checksums }));
+            return Ok(ControlFlow::Continue((backup, marked)));
         }
         let why = format!(
             "segment {} has not reached the archive of {} within {} s: what was written since cannot be restored (does \
@@ -260,7 +277,11 @@ impl<'a> Drill<'a> {
             repo.name(),
             ARCHIVE_PATIENCE.as_secs()
         );
-        Ok(ControlFlow::Break(Box::new(Findings::default().failed(why, &content, &self.sentinels.journal))))
+        Ok(ControlFlow::Break(Box::new(Findings::default().failed(
+            why,
+            &Fingerprint::default(),
+            &self.sentinels.journal,
+        ))))
     }
 
     /// Restores the backup from `repo`, and proves it; with a row or something else spoilt on purpose.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::Rpo;
+use super::{Rpo, patient};
 use crate::pg::error::{Doing as _, PgError};
 use crate::pg::{Session, Target};
 
@@ -66,14 +66,21 @@ pub(super) struct Sentinels {
 
 impl Sentinels {
     pub(super) async fn begin(target: &Target, drill: Uuid) -> Result<Self, PgError> {
-        let session = Session::connect(target, "drill").await?;
+        let session = patient::connect(target).await?;
         // The acknowledgement is worth something only if the commit is on disk.
         session
             .batch_execute("SET synchronous_commit = on")
             .await
             .doing(|| "begin to write sentinels".to_owned())?;
-        if !is_there(&session).await? {
-            session.batch_execute(TABLE).await.doing(|| "make omtdb.drill_sentinel".to_owned())?;
+        match standing(&session).await? {
+            None => session.batch_execute(TABLE).await.doing(|| "make omtdb.drill_sentinel".to_owned())?,
+            Some(true) => {}
+            Some(false) => {
+                let why = "it has triggers or rules, or belongs to another role, and would run what that role wants";
+                return Err(
+                    PgError::broken("use omtdb.drill_sentinel", why).help("drop the table, and run again")
+                );
+            }
         }
         session.batch_execute(SWEEP).await.doing(|| "remove the sentinels of killed drills".to_owned())?;
         Ok(Self { session, drill, next: 0, journal: Journal::default() })
@@ -99,15 +106,18 @@ impl Sentinels {
     pub(super) async fn write_last(&mut self) -> Result<u64, PgError> {
         let (seq, token, doing) = (self.next, Uuid::new_v4(), || "write the last sentinel".to_owned());
         self.next += 1;
+        // Writers are waiting: no replica is waited for.
+        self.session.batch_execute("BEGIN; SET LOCAL synchronous_commit = local").await.doing(doing)?;
         let row = self.session.query_one(WRITE_LAST, &[&self.drill, &seq, &token]).await.doing(doing)?;
         let xid: i64 = row.try_get("xid").doing(doing)?;
+        self.session.batch_execute("COMMIT").await.doing(doing)?;
         self.journal.before.insert(seq, token);
         Ok(xid.unsigned_abs())
     }
 
     /// Writes one in a transaction that stays open; it must not be in the copy unless it ends before the restore point.
     pub(super) async fn open_across(&mut self, target: &Target) -> Result<Session, PgError> {
-        let session = Session::connect(target, "drill").await?;
+        let session = patient::connect(target).await?;
         let doing = || "write a sentinel across the restore point".to_owned();
         session.batch_execute("BEGIN").await.doing(doing)?;
         session.execute(WRITE, &[&self.drill, &self.next, &Uuid::new_v4()]).await.doing(doing)?;
@@ -124,10 +134,11 @@ impl Sentinels {
     }
 }
 
-async fn is_there(session: &Session) -> Result<bool, PgError> {
+/// Whether the table is this role's or a superuser's, and runs nothing of its own; `None` where there is none.
+async fn standing(session: &Session) -> Result<Option<bool>, PgError> {
     let doing = || "look for omtdb.drill_sentinel".to_owned();
-    let known = "SELECT pg_catalog.to_regclass('omtdb.drill_sentinel') IS NOT NULL";
-    session.query_one(known, &[]).await.and_then(|row| row.try_get(0)).doing(doing)
+    let row = session.query_opt(include_str!("sentinel_standing.sql"), &[]).await.doing(doing)?;
+    row.map(|row| row.try_get("is_safe")).transpose().doing(doing)
 }
 
 /// The sentinels of `drill` in the copy behind `session`.

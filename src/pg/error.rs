@@ -88,6 +88,12 @@ impl PgError {
         self.is(&SqlState::LOCK_NOT_AVAILABLE)
     }
 
+    /// The statement was cancelled, by its time limit for one.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.is(&SqlState::QUERY_CANCELED)
+    }
+
     /// The disk of the server is full.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {

@@ -1,6 +1,8 @@
 //! Programs that outlived the omtdb that started them, because it was killed.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +15,18 @@ use nix::unistd::Pid;
 /// # Errors
 /// When the processes cannot be listed.
 pub fn end(dir: &Path) -> anyhow::Result<()> {
-    let inside = dir.as_os_str().as_encoded_bytes();
+    end_programs(&PROGRAMS, dir)
+}
+
+/// The same for one program: where others than omtdb may work in `dir` too.
+///
+/// # Errors
+/// When the processes cannot be listed.
+pub fn end_program(program: &str, dir: &Path) -> anyhow::Result<()> {
+    end_programs(&[program], dir)
+}
+
+fn end_programs(programs: &[&str], dir: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir("/proc").context("list processes")? {
         let path: PathBuf = entry.context("list processes")?.path();
         let pid = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
@@ -22,13 +35,19 @@ pub fn end(dir: &Path) -> anyhow::Result<()> {
         let Ok(arguments) = fs::read(path.join("cmdline")) else { continue };
         let mut arguments = arguments.split(|byte| *byte == 0);
         let program = arguments.next().map(|path| path.rsplit(|byte| *byte == b'/').next().unwrap_or(path));
-        let ours = program.is_some_and(|program| PROGRAMS.iter().any(|known| known.as_bytes() == program));
-        let ours = ours && arguments.any(|argument| argument.starts_with(inside));
+        let ours = program.is_some_and(|program| programs.iter().any(|known| known.as_bytes() == program));
+        let ours = ours && arguments.any(|argument| names(argument, dir));
         if ours && kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
             wait_until_gone(&path);
         }
     }
     Ok(())
+}
+
+/// Whether an argument, or the value behind its `=`, is `dir` or in it.
+fn names(argument: &[u8], dir: &Path) -> bool {
+    let value = argument.rsplit(|byte| *byte == b'=').next().unwrap_or(argument);
+    [argument, value].iter().any(|path| Path::new(OsStr::from_bytes(path)).starts_with(dir))
 }
 
 /// What omtdb starts beside servers.
@@ -52,5 +71,21 @@ fn wait_until_gone(process: &Path) {
             return;
         }
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_names_a_directory_by_whole_components() {
+        let dir = Path::new("/b/wal");
+        for inside in ["/b/wal", "/b/wal/", "/b/wal/000000010000000000000002", "--pg1-path=/b/wal/copy"] {
+            assert!(names(inside.as_bytes(), dir), "{inside}");
+        }
+        for outside in ["/b/wal2", "/b", "wal", "--x=/c/b/wal"] {
+            assert!(!names(outside.as_bytes(), dir), "{outside}");
+        }
     }
 }

@@ -255,11 +255,18 @@ impl Pair {
 
     /// Leaves both servers running, without the archive, which goes; returns their URLs.
     pub(super) async fn keep(self) -> anyhow::Result<Vec<String>> {
-        let primary = Session::connect(&self.target(Side::First), "drill").await?;
-        for sql in ["ALTER SYSTEM SET archive_command = '/bin/true'", "SELECT pg_catalog.pg_reload_conf()"] {
-            primary.batch_execute(sql).await.doing(|| "end the archiving".to_owned())?;
+        let alone = [
+            "ALTER SYSTEM SET archive_command = '/bin/true'",
+            "ALTER SYSTEM SET restore_command = ''",
+            "SELECT pg_catalog.pg_reload_conf()",
+        ];
+        for side in [Side::First, Side::Second] {
+            let session = Session::connect(&self.target(side), "drill").await?;
+            for sql in alone {
+                session.batch_execute(sql).await.doing(|| "do without the archive".to_owned())?;
+            }
+            session.close().await;
         }
-        primary.close().await;
         let dbname = self.dbname;
         Ok(std::iter::once(self.first).chain(self.second).map(|lease| lease.keep().url(&dbname)).collect())
     }
