@@ -120,7 +120,10 @@ fn settings(site: &Site, order: &Order<'_>, fetch_log: &Path) -> Result<Settings
         ("log_min_messages", "warning".to_owned()),
         ("log_timezone", "UTC".to_owned()),
     ];
-    let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+    // Triggers at login came with 17, and the setting against them.
+    let knows_login = site.programs.version().major() >= 17;
+    let quiet = knows_login.then(|| ("event_triggers", "off".to_owned()));
+    let own = own.into_iter().chain(quiet).map(|(name, value)| (name.to_owned(), value));
     let spoilt = order.fault.iter().flat_map(|fault| fault.settings(point));
     // A standby refuses to recover with less of these than its primary had.
     let sources = order.planner.clone().into_iter().chain(source.recovery_settings.clone());

@@ -1,6 +1,6 @@
 //! `drill replica`: a pair of servers of its own, made from a backup, that is switched over, broken and mended again.
 //!
-//! What clients were told is kept outside of the servers ([`journal`]); what the surviving server has is held against it.
+//! What clients were told is kept outside of the servers (`journal`); what the surviving server has is held against it.
 //! The source is only read: it gives the base backup.
 
 mod crash;
