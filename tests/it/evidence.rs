@@ -68,7 +68,9 @@ async fn a_drill_that_found_a_row_leaves_nothing_of_it() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let found = json(&output);
     let key = found["fingerprint"]["rows"][0]["key"].as_str().unwrap();
-    assert!(found["reasons"].to_string().contains(key), "the drill itself says which row: {found}");
+    // Not by the JSON's text, in which a key with quotes is written otherwise.
+    let mut reasons = found["reasons"].as_array().unwrap().iter().map(|reason| reason.as_str().unwrap());
+    assert!(reasons.any(|reason| reason.contains(key)), "the drill itself says which row: {found}");
     record(&dir, None, &ran(0, Verdict::Fail), &found).unwrap();
     let kept = &History::read(&dir, None).unwrap().records[0].result;
     assert!(!kept.to_string().contains(key), "{kept}");
