@@ -1,4 +1,4 @@
--- sentinel standing: whether the table of a drill's writes can be written to without running somebody else's code.
+-- sentinel_standing: whether the table of a drill's writes can be written to without running somebody else's code.
 -- Needs: PostgreSQL 15+, no special role.
 SELECT NOT c.relhastriggers AND NOT c.relhasrules AND c.relkind = 'r'
        AND (r.rolsuper OR r.rolname = current_user) AS is_safe
