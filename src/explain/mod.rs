@@ -121,11 +121,7 @@ pub async fn run(
     modes: Modes,
     seed: u64,
 ) -> anyhow::Result<Explained> {
-    let model = model_of(target).await?;
-    let draws = |scenario: &Scenario, op: &Op, statement: &Statement| {
-        drawn(&Drawing::new(scenario, op, statement, seed, &model))
-    };
-    with_values(run, target, scenarios, modes, draws).await
+    of_the_data(run, target, scenarios, (modes, How::Executed), seed).await
 }
 
 /// The same without executing anything. A statement that the role may not plan, for it may only read, is left out.
@@ -139,11 +135,21 @@ pub async fn planned(
     modes: Modes,
     seed: u64,
 ) -> anyhow::Result<Explained> {
+    of_the_data(run, target, scenarios, (modes, How::Planned), seed).await
+}
+
+async fn of_the_data(
+    run: &Run,
+    target: &Target,
+    scenarios: &[Scenario],
+    how: (Modes, How),
+    seed: u64,
+) -> anyhow::Result<Explained> {
     let model = model_of(target).await?;
     let draws = |scenario: &Scenario, op: &Op, statement: &Statement| {
         drawn(&Drawing::new(scenario, op, statement, seed, &model))
     };
-    explained(run, target, scenarios, (modes, How::Planned), draws).await
+    explained(run, target, scenarios, how, draws).await
 }
 
 async fn model_of(target: &Target) -> anyhow::Result<Arc<Model>> {
