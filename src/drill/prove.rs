@@ -62,6 +62,8 @@ impl<'a> Copy<'a> {
         let answered = Timestamp::now();
         let point = self.point(&session, findings).await;
         found(findings, Level::RightPoint, point)?;
+        let writes = self.writes(&session, findings).await;
+        found(findings, Level::Sentinels, writes)?;
         if let Some(alteration) = alteration {
             self.promote().await?;
             let altered = self.alter(&session, alteration).await?;
@@ -89,16 +91,21 @@ impl<'a> Copy<'a> {
         Ok(Session::connect(&self.target, "drill").await?)
     }
 
-    /// Whether it stands at the point, is a copy of this server, and has the writes it must have.
+    /// Whether it stands at the point, and is a copy of this server.
     async fn point(&self, session: &Session, findings: &mut Findings) -> anyhow::Result<()> {
         let drill = self.drill;
-        let found = sentinel::read(session, drill.place.id).await?;
+        let standing = Standing::ask(drill.run, session, drill.options.aim.pauses()).await?;
         if let Some((_, stopped)) = &self.recovery.stopped {
             findings.first_query(*stopped, Timestamp::now());
         }
-        let standing = Standing::ask(drill.run, session, drill.options.aim.pauses()).await?;
         findings.level(Level::RightPoint, self.judge_point(&standing));
-        findings.sentinels(&drill.sentinels.journal, &found);
+        Ok(())
+    }
+
+    /// Whether it has the writes it must have. A copy from before the first of them has not even their table.
+    async fn writes(&self, session: &Session, findings: &mut Findings) -> anyhow::Result<()> {
+        let found = sentinel::read(session, self.drill.place.id).await?;
+        findings.sentinels(&self.drill.sentinels.journal, &found);
         Ok(())
     }
 

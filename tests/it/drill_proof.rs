@@ -58,6 +58,8 @@ async fn a_hole_in_the_archive_is_seen_even_by_a_restore_of_all_of_it() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let found = json(&output);
     assert_eq!(level(&found, "starts")["ok"], true, "{found}");
+    let place = level(&found, "right-point")["detail"].as_str().unwrap();
+    assert!(place.contains("aimed at the end of the archive"), "{place}");
     for missed in ["right-point", "sentinels"] {
         assert_eq!(level(&found, missed)["ok"], false, "{missed}: {found}");
     }
@@ -167,6 +169,22 @@ async fn a_role_without_them_is_told_all_that_it_lacks() {
     {
         assert!(text(&output).contains(part), "{part}: {}", text(&output));
     }
+}
+
+/// Whoever may make the table before the first drill could have its triggers run as the superuser who drills.
+#[tokio::test]
+async fn a_table_of_writes_that_runs_somebody_elses_code_is_refused() {
+    let (server, own_home) = (Server::start(), own_home());
+    let target = server.migrated().await;
+    let session = server.session(&target.dbname).await;
+    let trap = "CREATE ROLE other; CREATE SCHEMA IF NOT EXISTS omtdb; \
+                CREATE TABLE omtdb.drill_sentinel (drill UUID, seq BIGINT, token UUID, written_at TIMESTAMPTZ DEFAULT now()); \
+                ALTER TABLE omtdb.drill_sentinel OWNER TO other";
+    session.batch_execute(trap).await.unwrap();
+    let output = drill(&server, &target, &own_home, &[]);
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output));
+    assert!(text(&output).contains("would run what that role wants"), "{}", text(&output));
+    assert_nothing_left(&own_home);
 }
 
 #[test]

@@ -93,8 +93,7 @@ impl Journal {
         })
     }
 
-    /// Holds what the server of `target` has against what clients were told. What is found lost is not looked for again: the
-    /// disaster after the next one is not to answer for it.
+    /// Holds what the server of `target` has against all that clients were told so far.
     pub(super) async fn count(&self, target: &Target) -> anyhow::Result<Counted> {
         let found = written(target).await?;
         self.with(|inner| {
