@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod error;
 pub mod ident;
 pub mod leftovers;
+pub mod patience;
 pub mod programs;
 pub mod session;
 pub mod target;
@@ -15,6 +16,7 @@ pub mod version;
 
 pub use cluster::Cluster;
 pub use error::PgError;
+pub use patience::Patience;
 pub use programs::{Programs, ProgramsError};
 pub use session::{Session, Wire};
 pub use target::Target;

@@ -198,7 +198,7 @@ fn index(row: &Row) -> Result<(u32, Index)> {
 }
 
 /// What of `CREATE [UNIQUE] INDEX name ON [ONLY] table USING …` does not depend on names.
-fn index_definition(text: &str) -> String {
+pub(crate) fn index_definition(text: &str) -> String {
     let rest = text.split_once(" USING ").map_or(text, |(_, rest)| rest);
     if text.starts_with("CREATE UNIQUE ") { format!("UNIQUE {rest}") } else { rest.to_owned() }
 }
