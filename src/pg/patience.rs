@@ -96,7 +96,7 @@ fn is_worth_another(failure: &PgError) -> bool {
     failure.is_lock_timeout() || failure.is_retryable()
 }
 
-/// The finalizer of SplitMix64 over seed and turn.
+/// The finalizer of `SplitMix64` over seed and turn.
 fn mixed(seed: u64, turn: u32) -> u64 {
     let mut z = seed.wrapping_add(u64::from(turn).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -32,6 +32,7 @@ mod generate_parts;
 mod generate_shards;
 mod harness;
 mod migrate;
+mod partition;
 mod report;
 mod schema;
 mod schema_read;
