@@ -256,11 +256,7 @@ async fn a_lock_that_is_not_granted_is_named_with_the_remedy() {
     let pid: i32 = holder.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
     let output = place.run("apply", &["--lock-timeout", "100ms", "--lock-budget", "1s"]);
     let held = format!("held by pid {pid} (omtdb/test, ");
-    assert_refused(
-        &output,
-        4,
-        &["V2__b", "55P03", "--lock-budget", &held, "LOCK TABLE public.a"],
-    );
+    assert_refused(&output, 4, &["V2__b", "55P03", "--lock-budget", &held, "LOCK TABLE public.a"]);
     holder.batch_execute("COMMIT").await.unwrap();
     assert_eq!(code(&place.run("apply", &[])), Some(0));
 }
