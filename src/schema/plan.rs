@@ -41,7 +41,7 @@ pub static PLAN: LazyLock<Schema> = LazyLock::new(|| Schema {
         tokens(),
         login_events(),
     ],
-    others: Vec::new(),
+    ..Schema::default()
 });
 
 fn media() -> Table {
@@ -295,7 +295,7 @@ impl Table {
     }
 
     fn constraint(mut self, name: String, definition: String) -> Self {
-        self.shape.constraints.push(Constraint { name, definition, valid: true });
+        self.shape.constraints.push(Constraint { name, definition, valid: true, ..Constraint::default() });
         self
     }
 
@@ -326,7 +326,7 @@ impl Table {
 
     fn index(mut self, name: &str, definition: &str) -> Self {
         let (name, definition) = (name.to_owned(), definition.to_owned());
-        self.shape.indexes.push(Index { name, definition, valid: true, parent: None });
+        self.shape.indexes.push(Index { name, definition, valid: true, ..Index::default() });
         self
     }
 
@@ -338,6 +338,7 @@ impl Table {
             bound,
             persistence: self.persistence.clone(),
             shape: self.shape.clone(),
+            detaching: false,
         };
         self.leaves = leaves.into_iter().map(leaf).collect();
         self
