@@ -16,6 +16,7 @@ mod executor;
 mod history;
 mod lock;
 mod plan;
+pub mod script;
 pub mod source;
 
 pub use apply::{Options, apply};
