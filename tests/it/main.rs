@@ -34,6 +34,7 @@ mod harness;
 mod migrate;
 mod report;
 mod schema;
+mod schema_read;
 mod secure;
 mod target;
 mod tls;
