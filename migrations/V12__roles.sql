@@ -30,8 +30,8 @@ BEGIN
 END
 $$;
 
--- Memberships. What only a superuser can give, which from PostgreSQL 16 on are PostgreSQL's own groups, is said and left to
--- one: nothing in later versions needs it.
+-- Memberships. What this role cannot give is said and left to a superuser: from PostgreSQL 16 on PostgreSQL's own groups, and
+-- groups that another role has made. Only membership in omt_owner is needed, by V14.
 DO $$
 DECLARE
     has_options boolean := pg_catalog.current_setting('server_version_num')::integer >= 160000;
@@ -41,7 +41,8 @@ DECLARE
     wanted text;
     has_it boolean;
 BEGIN
-    FOR given, taker IN VALUES ('omt_owner', CURRENT_USER::text), ('pg_monitor', 'omt_monitor'), ('pg_read_all_data', 'omt_backup')
+    FOR given, taker IN
+        VALUES ('omt_owner', CURRENT_USER::text), ('pg_monitor', 'omt_monitor'), ('pg_read_all_data', 'omt_backup')
     LOOP
         -- A superuser is a member of everything.
         CONTINUE WHEN given = 'omt_owner' AND is_superuser;

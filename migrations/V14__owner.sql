@@ -6,8 +6,8 @@
 -- milliseconds, and a lock that is not granted at once takes the whole file back until the next attempt. Parents are locked
 -- before their leaves, as queries lock them.
 --
--- Before this version an application that owned the tables itself is made a member of omt_app and omt_auth, as it loses what
--- it could do as owner.
+-- Before this version an application that owned the tables itself is made a member of omt_app and omt_auth: it loses what it
+-- could do as owner.
 DO $$
 DECLARE
     may boolean := pg_catalog.pg_has_role(CURRENT_USER, 'omt_owner', 'USAGE');

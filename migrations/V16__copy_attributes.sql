@@ -41,8 +41,8 @@ RETURN CASE pg_catalog.jsonb_typeof(value)
         CASE WHEN value #>> '{}' ~ '^-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,9})?$' THEN (value #>> '{}')::NUMERIC END
 END;
 
--- Lists of strings that fit into an index, and nothing else: neither a string nor a list of lists. STRICT, as it is none that
--- PostgreSQL puts into the query in its place, and most media have no such list.
+-- Lists of strings that fit into an index, and nothing else: neither a string nor a list of lists. STRICT saves the calls for
+-- media without such a list; the functions above are put into the query in their place, which STRICT would prevent.
 CREATE FUNCTION media.attribute_texts(value JSONB) RETURNS TEXT[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE WHEN pg_catalog.jsonb_typeof(value) = 'array' THEN
     CASE
@@ -58,8 +58,8 @@ RETURN CASE WHEN pg_catalog.jsonb_typeof(value) = 'array' THEN
     END
 END;
 
--- Brings the typed rows of a medium up to what its attributes have become. Whoever calls it holds the medium's row locked, so
--- that no other call for the same medium runs meanwhile and the last word is the last version's.
+-- Brings the typed rows of a medium up to what its attributes have become. Whoever calls it holds the medium's row locked,
+-- so that no other call for the same medium runs meanwhile and the last word is the last version's.
 CREATE FUNCTION media.copy_attributes(medium UUID, before JSONB, after JSONB) RETURNS VOID
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -89,7 +89,9 @@ BEGIN
         DELETE FROM media.books AS t
         WHERE t.media_id = medium
             AND pg_catalog.num_nonnulls(t.isbn, t.publisher, t.page_count, t.edition) = 0
-            AND pg_catalog.num_nonnulls(after -> 'isbn', after -> 'publisher', after -> 'page_count', after -> 'edition') = 0;
+            AND pg_catalog.num_nonnulls(
+                after -> 'isbn', after -> 'publisher', after -> 'page_count', after -> 'edition'
+            ) = 0;
     END IF;
 
     IF before -> 'platforms' IS DISTINCT FROM after -> 'platforms'

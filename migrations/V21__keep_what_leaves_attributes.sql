@@ -1,9 +1,9 @@
--- From here on a key that is taken out of attributes leaves its column as it is: version 3 of the application takes keys out.
+-- From here on a key that is taken out of attributes leaves its column as it is, so that the application can take keys out.
 -- omtdb: opt-in
 --
 -- Before this version: version 2 of the application everywhere. After it, version 3 may be rolled out. It writes typed
 -- tables, and when it writes a row of one it takes that table's keys out of the medium's attributes, in the same transaction
--- and in either order. To that end this version is a step of its own: V16 would empty the columns of keys that are taken out.
+-- and in either order. That is why this is a step of its own: what V16 made would empty the columns of those keys.
 --
 -- What version 2 writes meanwhile is still copied; only that it takes a key out is no longer seen: it sets the key to null
 -- instead. Nothing is copied the other way: version 2 reads the typed tables, so version 3 can be taken back to version 2

@@ -2,10 +2,10 @@
 -- omtdb: opt-in
 --
 -- Before this version: version 3 of the application everywhere. A key goes only where its column holds the very value, or
--- where its value is null. Another value was written by nobody who keeps to the rules of V21, and stays for V24 to name.
+-- where its value is null. Nobody who keeps to the rules of V21 leaves another value; it stays, for V24 to name.
 --
--- The key stays in a row that is locked before it is read and was changed meanwhile, until it is compared with what it has
--- become: as in V17. updated_at stays: nothing that a reader could see of the medium changes.
+-- Rows are locked before they are compared, as in V17, so that no version of a row is written over by an older one.
+-- updated_at stays as it is: nothing changes that a reader of the medium could see.
 -- omtdb: backfill media.media by id batch=1000
 WITH moved AS MATERIALIZED (
     SELECT
@@ -25,7 +25,8 @@ WITH moved AS MATERIALIZED (
                 CASE WHEN m.attributes -> 'engine' = 'null' OR media.attribute_text(m.attributes -> 'engine') = g.engine
                     THEN 'engine' END,
                 CASE WHEN m.attributes -> 'playtime_hours' = 'null'
-                    OR media.attribute_numeric(m.attributes -> 'playtime_hours') = g.playtime_hours THEN 'playtime_hours' END,
+                    OR media.attribute_numeric(m.attributes -> 'playtime_hours') = g.playtime_hours
+                    THEN 'playtime_hours' END,
                 CASE WHEN m.attributes -> 'narrator' = 'null'
                     OR media.attribute_text(m.attributes -> 'narrator') = s.narrator THEN 'narrator' END,
                 CASE WHEN m.attributes -> 'duration_minutes' = 'null'

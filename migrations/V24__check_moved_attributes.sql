@@ -6,7 +6,9 @@
 -- which is right, write it to the column, take the key out (UPDATE media.media SET attributes = attributes - 'page_count'
 -- WHERE id = …), and apply again.
 -- omtdb: check media.media by id batch=10000
-SELECT m.id AS media_id, 'media.' || k.what AS what, COALESCE(k.kept, 'null') AS expected, (m.attributes -> k.key)::TEXT AS found
+SELECT
+    m.id AS media_id, 'media.' || k.what AS what, COALESCE(k.kept, 'null') AS expected,
+    (m.attributes -> k.key)::TEXT AS found
 FROM media.media AS m
 LEFT JOIN media.books AS b ON b.media_id = m.id
 LEFT JOIN media.games AS g ON g.media_id = m.id

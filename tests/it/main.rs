@@ -32,6 +32,8 @@ mod generate_parts;
 mod generate_shards;
 mod harness;
 mod migrate;
+mod phase_two;
+mod phase_two_writes;
 mod report;
 mod schema;
 mod schema_read;

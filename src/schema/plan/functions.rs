@@ -61,7 +61,7 @@ pub(super) fn copying(keeps_what_is_taken_out: bool) -> [Function; 2] {
     let trigger = if keeps_what_is_taken_out { KEEP } else { COPY };
     [
         written_out(
-            "copy_attributes(uuid, jsonb, jsonb)",
+            "copy_attributes(uuid,jsonb,jsonb)",
             "medium uuid, before jsonb, after jsonb",
             "void",
             COPY,
