@@ -2,8 +2,8 @@
 //!
 //! Tables are held against the plan, leaves against the table they belong to, so that what is wrong once is said once.
 //! Leaves of a hash-partitioned table are judged by what they take together: a split makes others of them, and that is no
-//! drift. Months may be added to a table partitioned by month. The order of columns is not compared: nothing of ours
-//! depends on it.
+//! drift. Months may be added to a table partitioned by month, and its oldest may go. The order of columns is not compared:
+//! nothing of ours depends on it.
 
 use std::collections::BTreeSet;
 

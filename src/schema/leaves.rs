@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::model::{Leaf, Schema, Table};
 use crate::partition::bound::{self, HashBound};
 use crate::partition::cover::{Fault, faults};
+use crate::partition::month::Month;
 
 /// Whether the leaves of `table` are told apart by a hash.
 pub(super) fn is_by_hash(table: &Table) -> bool {
@@ -43,12 +44,17 @@ fn filler<'a>(fault: Fault, table: &Table, all: &'a Schema) -> Option<&'a Table>
     all.table(&table.schema, &gap.leaf_name(&table.name))
 }
 
-/// Names and bounds of the leaves that `live` lacks, which is not partitioned by hash.
+/// Names and bounds of the leaves that `live` lacks, which is not partitioned by hash. Months before its oldest are none:
+/// they go when their time is over.
 pub(super) fn absent(plan: &Table, live: &Table) -> Vec<(String, String)> {
     if is_by_hash(plan) {
         return Vec::new();
     }
-    let is_absent = |leaf: &&Leaf| !live.leaves.iter().any(|one| one.bound == leaf.bound);
+    let oldest = live.leaves.iter().filter_map(|leaf| Month::of_bound(&leaf.bound)).min();
+    let is_over = |leaf: &Leaf| {
+        Month::of_bound(&leaf.bound).is_some_and(|month| oldest.is_some_and(|oldest| month < oldest))
+    };
+    let is_absent = |leaf: &&Leaf| !is_over(leaf) && !live.leaves.iter().any(|one| one.bound == leaf.bound);
     plan.leaves.iter().filter(is_absent).map(|leaf| (leaf.name.clone(), leaf.bound.clone())).collect()
 }
 

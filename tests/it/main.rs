@@ -32,6 +32,7 @@ mod generate_parts;
 mod generate_shards;
 mod harness;
 mod migrate;
+mod partition;
 mod phase_two;
 mod phase_two_writes;
 mod report;

@@ -307,7 +307,7 @@ fn a_leaf_is_named_by_its_bound() {
 }
 
 #[test]
-fn months_may_be_added_and_none_be_missing() {
+fn months_may_be_added_and_the_oldest_go_and_none_between_be_missing() {
     let events = "auth.login_events";
     let added = drift(|live| {
         let leaves = &mut table(live, events).leaves;
@@ -316,6 +316,9 @@ fn months_may_be_added_and_none_be_missing() {
         leaves.push(Leaf { name, bound, ..leaves[0].clone() });
     });
     assert_eq!(added, [""; 0]);
+    assert_eq!(drift(|live| drop(table(live, events).leaves.drain(..3))), [""; 0]);
+    let between = |live: &mut Schema| drop(table(live, events).leaves.remove(3));
+    assert_eq!(drift(between), ["auth.login_events_y2026m04 missing"]);
     let default = |live: &mut Schema| table(live, events).leaves.retain(|leaf| leaf.bound != "DEFAULT");
     assert_eq!(drift(default), ["auth.login_events_default missing"]);
 }
