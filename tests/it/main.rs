@@ -33,6 +33,8 @@ mod generate_shards;
 mod harness;
 mod migrate;
 mod partition;
+mod phase_two;
+mod phase_two_writes;
 mod report;
 mod schema;
 mod schema_read;
