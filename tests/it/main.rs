@@ -32,6 +32,8 @@ mod generate_parts;
 mod generate_shards;
 mod harness;
 mod migrate;
+mod migrate_online;
+mod migrate_resume;
 mod partition;
 mod phase_two;
 mod phase_two_writes;
