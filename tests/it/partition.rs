@@ -1,6 +1,6 @@
 //! Leaves as they stand, on real servers; months created and dropped while others write, killed, raced and kept out.
 
-use std::process::{Output, Stdio};
+use std::process::{Child, Output, Stdio};
 
 use omtdb::partition::month::Month;
 use omtdb::partition::months::{self, Wanted};
@@ -179,6 +179,25 @@ impl Events {
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
+    /// Waits until a session like `query` waits for a lock; its process.
+    async fn until_waiting(&self, query: &str) -> i32 {
+        let waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1";
+        // In a transaction the server would show what it showed before.
+        let session = self.session().await;
+        loop {
+            if let Some(row) = session.query_opt(waiting, &[&query]).await.unwrap() {
+                return row.get(0);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn spawn(&self, more: &[&str]) -> Child {
+        let mut command = command();
+        command.args(self.args(more)).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
     fn leaf(&self, later: u32) -> String {
         self.now.plus(later).leaf_name("login_events").unwrap()
     }
@@ -242,12 +261,8 @@ async fn old_months_go_when_confirmed() {
 async fn two_at_once_do_it_once() {
     let events = Events::new().await;
     events.log_in(events.now.plus(1), 50).await;
-    let spawn = || {
-        let mut command = command();
-        command.args(events.args(&["--ahead", "6"])).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().unwrap()
-    };
-    let both = [spawn(), spawn()].map(|child| child.wait_with_output().unwrap());
+    let both = [(); 2].map(|()| events.spawn(&["--ahead", "6"]));
+    let both = both.map(|child| child.wait_with_output().unwrap());
     let counts: Vec<usize> = both.iter().map(|output| done(output).len()).collect();
     assert_eq!(counts.iter().sum::<usize>(), 6, "{counts:?}");
     assert_eq!(events.rows().await, [(format!("auth.{}", events.leaf(1)), 50)]);
@@ -268,13 +283,8 @@ async fn whoever_holds_the_lock_is_waited_for_with_patience() {
     // The table that was built waits to be attached; nobody sees it meanwhile.
     let planned = events.run(&["--ahead", "1", "--dry-run"]);
     assert_eq!(json(&planned)["months"][0]["action"], "attach");
-    let mut command = command();
-    command.args(events.args(&["--ahead", "1", "--lock-timeout", "20ms"]));
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let refused = "SELECT FROM pg_stat_activity WHERE query LIKE 'LOCK TABLE%' AND wait_event_type = 'Lock'";
-    while writer.query(refused, &[]).await.unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let child = events.spawn(&["--ahead", "1", "--lock-timeout", "20ms"]);
+    events.until_waiting("LOCK TABLE%").await;
     writer.batch_execute("COMMIT").await.unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(done(&output), [("attach".to_owned(), events.leaf(1), 0)]);
@@ -291,13 +301,8 @@ async fn rows_that_come_while_the_lock_is_waited_for_are_moved_too() {
     let late =
         format!("BEGIN; INSERT INTO auth.login_events (occurred_at, outcome) VALUES ('{start}', 'locked')");
     writer.batch_execute(&late).await.unwrap();
-    let mut command = command();
-    command.args(events.args(&["--ahead", "1", "--lock-timeout", "10s"]));
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let waiting = "SELECT FROM pg_stat_activity WHERE query LIKE 'LOCK TABLE%' AND wait_event_type = 'Lock'";
-    while writer.query(waiting, &[]).await.unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let child = events.spawn(&["--ahead", "1", "--lock-timeout", "10s"]);
+    events.until_waiting("LOCK TABLE%").await;
     writer.batch_execute("COMMIT").await.unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(done(&output), [("create".to_owned(), events.leaf(1), 11)]);
@@ -310,16 +315,8 @@ async fn a_killed_run_is_finished_by_the_next() {
     events.log_in(events.now.plus(1), 10).await;
     let holder = events.session().await;
     holder.batch_execute("BEGIN; LOCK TABLE auth.login_events_default IN SHARE MODE").await.unwrap();
-    let mut command = command();
-    command.args(events.args(&["--ahead", "2", "--lock-timeout", "1h"]));
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-    let pid: i32 = loop {
-        if let Some(row) = holder.query_opt(waiting, &[]).await.unwrap() {
-            break row.get(0);
-        }
-        tokio::task::yield_now().await;
-    };
+    let mut child = events.spawn(&["--ahead", "2", "--lock-timeout", "1h"]);
+    let pid = events.until_waiting("%").await;
     child.kill().unwrap();
     child.wait().unwrap();
     holder.execute("SELECT pg_terminate_backend($1)", &[&pid]).await.unwrap();
