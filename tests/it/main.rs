@@ -33,6 +33,7 @@ mod generate_shards;
 mod harness;
 mod migrate;
 mod partition;
+mod partition_months;
 mod report;
 mod schema;
 mod schema_read;
