@@ -14,6 +14,7 @@ pub use catalog::{read, read_schemas, user_schemas};
 pub use diff::diff;
 pub use model::{Schema, fingerprint};
 pub use plan::PLAN;
+pub(crate) use rows::index_definition;
 
 /// One difference between the plan's schema and a live database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

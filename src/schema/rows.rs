@@ -134,7 +134,7 @@ pub(super) fn function(row: &Row) -> Result<Function> {
 }
 
 /// What of `CREATE [UNIQUE] INDEX name ON [ONLY] table USING …` depends neither on names nor on options.
-fn index_definition(text: &str, options: &[String]) -> String {
+pub(crate) fn index_definition(text: &str, options: &[String]) -> String {
     let rest = text.split_once(" USING ").map_or(text, |(_, rest)| rest);
     let rest = without_options(rest, options);
     if text.starts_with("CREATE UNIQUE ") { format!("UNIQUE {rest}") } else { rest }

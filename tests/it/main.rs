@@ -34,6 +34,8 @@ mod harness;
 mod migrate;
 mod partition;
 mod partition_months;
+mod phase_two;
+mod phase_two_writes;
 mod report;
 mod schema;
 mod schema_read;
