@@ -9,7 +9,7 @@ use omtdb::pg::{Patience, Session, Target};
 use omtdb::run::Run;
 use omtdb::{migrate, schema};
 
-use crate::harness::{Server, command, json, text};
+use crate::harness::{Server, command, json, omtdb, text};
 
 const TABLE: (&str, &str) = ("auth", "login_events");
 
@@ -143,6 +143,26 @@ async fn old_months_go_when_confirmed() {
     assert_eq!(dropped, [("drop".to_owned(), old, 0)]);
     assert_eq!(events.rows().await, [(format!("auth.{}", events.leaf(0)), 3)]);
     assert_eq!(done(&events.run(&["--ahead", "0", "--keep", "0", "--yes"])), []);
+}
+
+#[tokio::test]
+async fn whoever_may_act_as_the_owner_keeps_months_and_the_owner_owns_them() {
+    let events = Events::new().await;
+    events.log_in(events.now.plus(1), 5).await;
+    let roles = "CREATE ROLE months_owner; CREATE ROLE keeper LOGIN IN ROLE months_owner;
+        GRANT USAGE, CREATE ON SCHEMA auth TO months_owner; GRANT USAGE ON SCHEMA users TO months_owner;
+        GRANT ALL ON users.users TO months_owner;
+        ALTER TABLE auth.login_events OWNER TO months_owner; ALTER TABLE auth.login_events_default OWNER TO months_owner;
+        GRANT SELECT ON auth.login_events TO PUBLIC";
+    events.session().await.batch_execute(roles).await.unwrap();
+    let url = events.server.url(&events.target.dbname);
+    let user = events.target.user.clone();
+    let keeper = url.replacen(&format!("//{user}@"), "//keeper@", 1);
+    let made = done(&omtdb(&["partition", "months", "--json", "--ahead", "1", "--url", &keeper]));
+    assert_eq!(made, [("create".to_owned(), events.leaf(1), 5)]);
+    let sql = "SELECT relowner::regrole::text, relacl IS NULL FROM pg_class WHERE relname = $1";
+    let leaf = events.session().await.query_one(sql, &[&events.leaf(1)]).await.unwrap();
+    assert_eq!((leaf.get::<_, &str>(0), leaf.get::<_, bool>(1)), ("months_owner", true));
 }
 
 #[tokio::test]
