@@ -35,6 +35,7 @@ mod migrate;
 mod migrate_online;
 mod migrate_resume;
 mod partition;
+mod partition_months;
 mod phase_two;
 mod phase_two_writes;
 mod report;
