@@ -1,0 +1,270 @@
+//! From text to statements: which there are, what is said of them, and what no file may hold.
+
+use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
+
+use super::directive::Directive;
+use super::{
+    Act, Form, Mode, Name, NewIndex, Position, Script, ScriptError, Statement, Waiver, directive, locks,
+    needs, tree,
+};
+
+/// Understands the text of a migration.
+///
+/// # Errors
+/// At the first place where the text is no SQL, a directive is none, or statements do not go together.
+pub fn parse(text: &str) -> Result<Script, ScriptError> {
+    let file = SourceFile::parse(text);
+    if let Some(error) = file.errors().first() {
+        let at = Position::of(text, error.range().start().into());
+        return Err(ScriptError::new(at, error.message(), "this is no SQL that PostgreSQL understands"));
+    }
+    let mut reading = Reading { text, ..Reading::default() };
+    for element in file.syntax_node().descendants_with_tokens() {
+        match &element {
+            squawk_syntax::SyntaxElement::Token(token) if token.kind() == SyntaxKind::COMMENT => {
+                let outside = token.parent().is_some_and(|node| node.kind() == SyntaxKind::SOURCE_FILE);
+                reading.comment(token.text(), token.text_range().start().into(), outside)?;
+            }
+            _ => {}
+        }
+        if let Some(node) = element.as_node().filter(|node| is_statement(node)) {
+            reading.statement(node)?;
+        }
+    }
+    reading.end()
+}
+
+fn is_statement(node: &SyntaxNode) -> bool {
+    let top = node.parent().is_some_and(|parent| parent.kind() == SyntaxKind::SOURCE_FILE);
+    top && node.kind() != SyntaxKind::EMPTY_STMT
+}
+
+/// A file, read so far.
+#[derive(Default)]
+struct Reading<'a> {
+    text: &'a str,
+    opt_in: bool,
+    no_transaction: bool,
+    form: Option<(Position, Form)>,
+    waivers: Vec<Waiver>,
+    statements: Vec<Statement>,
+}
+
+impl Reading<'_> {
+    fn comment(&mut self, comment: &str, offset: usize, outside: bool) -> Result<(), ScriptError> {
+        let at = Position::of(self.text, offset);
+        let refuse = |what: &str, help: &str| Err(ScriptError::new(at, what, help));
+        let read = directive::parse(comment, at.line);
+        let Some(directive) = read.map_err(|wrong| ScriptError::new(at, wrong.what, wrong.help))? else {
+            return Ok(());
+        };
+        if !outside || !self.begins_line(offset) {
+            return refuse(
+                "a directive stands inside a statement, or after one",
+                "give it a line of its own before the statement",
+            );
+        }
+        match directive {
+            Directive::NoTransaction | Directive::OptIn if !self.statements.is_empty() => {
+                return refuse("this directive is about the whole file", "put it before the first statement");
+            }
+            Directive::NoTransaction => self.no_transaction = true,
+            Directive::OptIn => self.opt_in = true,
+            Directive::Allow(waiver) => self.waivers.push(waiver),
+            _ if self.form.is_some() => {
+                return refuse("two directives say how one statement is run", "keep one of them");
+            }
+            Directive::Online { jobs } => self.form = Some((at, Form::Online { jobs })),
+            Directive::Backfill(sweep) => self.form = Some((at, Form::Backfill(sweep))),
+            Directive::Check(sweep) => self.form = Some((at, Form::Check(sweep))),
+        }
+        Ok(())
+    }
+
+    fn begins_line(&self, offset: usize) -> bool {
+        let before = self.text.get(..offset).unwrap_or_default();
+        before.rsplit('\n').next().is_none_or(|line| line.trim().is_empty())
+    }
+
+    fn statement(&mut self, node: &SyntaxNode) -> Result<(), ScriptError> {
+        let at = Position::of(self.text, node.text_range().start().into());
+        refuse_what_no_file_may_hold(node, at)?;
+        let text = node.text().to_string();
+        let statement = Statement {
+            sql: text.trim_end().trim_end_matches(';').trim_end().to_owned(),
+            at,
+            form: self.form.take().map_or(Form::Plain, |(_, form)| form),
+            refuses_transaction: needs::refuses_transaction(node),
+            locks: locks::of(node),
+            act: act(node),
+            waivers: std::mem::take(&mut self.waivers),
+        };
+        check_form(&statement, node)?;
+        if self.no_transaction && needs::changes_session(node) {
+            return Err(lost_setting(at));
+        }
+        self.statements.push(statement);
+        Ok(())
+    }
+
+    fn end(self) -> Result<Script, ScriptError> {
+        if let Some((at, _)) = self.form {
+            return Err(ScriptError::new(
+                at,
+                "no statement follows this directive",
+                "put it before the statement that it is about",
+            ));
+        }
+        let mode = mode(&self.statements, self.no_transaction)?;
+        Ok(Script { opt_in: self.opt_in, mode, statements: self.statements })
+    }
+}
+
+fn lost_setting(at: Position) -> ScriptError {
+    ScriptError::new(
+        at,
+        "a setting of the session would be gone when a later run continues after it",
+        "take it out: lock and statement limits are omtdb's to set",
+    )
+}
+
+fn refuse_what_no_file_may_hold(node: &SyntaxNode, at: Position) -> Result<(), ScriptError> {
+    if needs::controls_transaction(node) {
+        return Err(ScriptError::new(
+            at,
+            "a migration does not begin or end transactions: its statements and its row of the history are one",
+            "take BEGIN, COMMIT, ROLLBACK and SAVEPOINT out of the file",
+        ));
+    }
+    if needs::reads_input(node) {
+        return Err(ScriptError::new(
+            at,
+            "COPY FROM STDIN has no data here",
+            "write an INSERT, or load data by `omtdb generate`",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the statement is one that its directive can run.
+fn check_form(statement: &Statement, node: &SyntaxNode) -> Result<(), ScriptError> {
+    let refuse = |what: &str, help: &str| Err(ScriptError::new(statement.at, what, help));
+    let has = |parameter: &str| {
+        node.descendants_with_tokens()
+            .any(|one| one.as_token().is_some_and(|token| token.text() == parameter))
+    };
+    let select = matches!(node.kind(), SyntaxKind::SELECT | SyntaxKind::COMPOUND_SELECT);
+    let change = matches!(
+        node.kind(),
+        SyntaxKind::INSERT | SyntaxKind::UPDATE | SyntaxKind::DELETE | SyntaxKind::MERGE
+    );
+    match &statement.form {
+        Form::Plain if tree::says(node, SyntaxKind::POSITIONAL_PARAM) && (select || change) => refuse(
+            "a statement without a directive has no parameters",
+            "write `-- omtdb: backfill TABLE by KEY` before it, or values",
+        ),
+        Form::Plain => Ok(()),
+        Form::Online { .. } => online_form(statement, node),
+        Form::Backfill(_) if !(select || change) => {
+            refuse("a backfill is an INSERT, UPDATE, DELETE, MERGE or SELECT", "take the directive away")
+        }
+        Form::Check(_) if !select => {
+            refuse("a check is a SELECT of the rows that are wrong", "take the directive away")
+        }
+        Form::Backfill(_) | Form::Check(_) if !(has("$1") && has("$2")) => refuse(
+            "the statement does not say which keys of a batch it is about",
+            "write `WHERE key BETWEEN $1 AND $2`",
+        ),
+        Form::Backfill(_) | Form::Check(_) => Ok(()),
+    }
+}
+
+fn online_form(statement: &Statement, node: &SyntaxNode) -> Result<(), ScriptError> {
+    let refuse = |what: &str, help: &str| Err(ScriptError::new(statement.at, what, help));
+    let without_schema = |name: &Name| name.schema.is_none();
+    if [SyntaxKind::IF_NOT_EXISTS, SyntaxKind::IF_EXISTS].iter().any(|&kind| tree::find(node, kind).is_some())
+    {
+        return refuse(
+            "IF EXISTS hides what an online step is to prove",
+            "take it out; a step that was done is known as done",
+        );
+    }
+    if tree::says(node, SyntaxKind::ONLY_KW) {
+        return refuse(
+            "an online index is one of the whole table",
+            "take ONLY out; leaves are done one by one",
+        );
+    }
+    match &statement.act {
+        Act::CreateIndex(index) if index.name.is_empty() => {
+            refuse("an online index needs a name", "write CREATE INDEX name ON …")
+        }
+        Act::CreateIndex(index) if without_schema(&index.table) => {
+            refuse("the table does not say its schema", "write schema.table")
+        }
+        Act::DropIndex(names) if names.len() > 1 || names.iter().any(without_schema) => refuse(
+            "an online drop is of one index, with its schema",
+            "write DROP INDEX schema.name, a directive for each",
+        ),
+        Act::Reindex(name) if without_schema(name) => {
+            refuse("the index does not say its schema", "write REINDEX INDEX schema.name")
+        }
+        Act::CreateIndex(_) | Act::DropIndex(_) | Act::Reindex(_) => Ok(()),
+        Act::Detach { .. } | Act::Other => refuse(
+            "online runs CREATE INDEX, DROP INDEX and REINDEX INDEX",
+            "take the directive away, or write `-- omtdb: no-transaction` in the header",
+        ),
+    }
+}
+
+/// Together unless declared otherwise, or PostgreSQL demands otherwise; never half and half.
+fn mode(statements: &[Statement], declared: bool) -> Result<Mode, ScriptError> {
+    let alone = |one: &&Statement| one.refuses_transaction || one.form != Form::Plain;
+    let Some(first) = statements.iter().find(alone) else {
+        return Ok(if declared { Mode::Stepwise } else { Mode::Together });
+    };
+    let Some(other) = statements.iter().find(|one| !alone(one)) else { return Ok(Mode::Stepwise) };
+    let later = if first.at.offset > other.at.offset { first } else { other };
+    Err(ScriptError::new(
+        later.at,
+        format!(
+            "the statement of line {} cannot run in a transaction and that of line {} can: a file is one or the other",
+            first.at.line, other.at.line
+        ),
+        "divide the file: what is left half done is then never more than one kind of work",
+    ))
+}
+
+fn act(node: &SyntaxNode) -> Act {
+    match node.kind() {
+        SyntaxKind::CREATE_INDEX => new_index(node).map_or(Act::Other, Act::CreateIndex),
+        SyntaxKind::DROP_INDEX => Act::DropIndex(
+            tree::all(node, SyntaxKind::INDEX_REF).filter_map(|one| tree::name(&one)).collect(),
+        ),
+        SyntaxKind::REINDEX => {
+            let index = tree::find(node, SyntaxKind::REINDEX_TARGET_INDEX).and_then(|one| tree::name(&one));
+            index.map_or(Act::Other, Act::Reindex)
+        }
+        SyntaxKind::ALTER_TABLE => detach(node).unwrap_or(Act::Other),
+        _ => Act::Other,
+    }
+}
+
+fn new_index(node: &SyntaxNode) -> Option<NewIndex> {
+    let table = tree::find(node, SyntaxKind::TABLE_RELATION_NAME)?;
+    let name = tree::find(node, SyntaxKind::INDEX).and_then(|one| tree::name(&one));
+    let text = node.text().to_string();
+    let after = usize::from(table.text_range().end() - node.text_range().start());
+    Some(NewIndex {
+        name: name.map(|one| one.name).unwrap_or_default(),
+        table: tree::name(&table)?,
+        unique: tree::says(node, SyntaxKind::UNIQUE_KW),
+        definition: text.get(after..)?.trim().trim_end_matches(';').trim_end().to_owned(),
+    })
+}
+
+fn detach(node: &SyntaxNode) -> Option<Act> {
+    let action = tree::find(node, SyntaxKind::DETACH_PARTITION)?;
+    tree::says(&action, SyntaxKind::CONCURRENTLY_KW).then_some(())?;
+    Some(Act::Detach { parent: tree::name(node)?, leaf: tree::name(&action)? })
+}
