@@ -32,6 +32,7 @@ mod generate_parts;
 mod generate_shards;
 mod harness;
 mod migrate;
+mod migrate_load;
 mod migrate_online;
 mod migrate_resume;
 mod partition;
