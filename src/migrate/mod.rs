@@ -14,6 +14,7 @@ use crate::schema::{self, Drift};
 mod apply;
 mod executor;
 mod history;
+pub mod lint;
 mod lock;
 mod plan;
 pub mod script;

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use refinery_core::Migration;
 
+use super::lint::{Waivers, WaiversError};
+
 mod embedded {
     refinery::embed_migrations!("migrations");
 }
@@ -18,7 +20,12 @@ mod embedded {
 pub struct Source {
     origin: Option<PathBuf>,
     migrations: Vec<Migration>,
+    /// The file of each migration.
+    paths: Vec<PathBuf>,
 }
+
+/// What lies beside migrations and says which rules they may break.
+const WAIVERS: &str = "waivers.yaml";
 
 /// Why a directory is not a set of migrations; each names the file.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +63,9 @@ pub enum SourceError {
         /// The other file.
         second: PathBuf,
     },
+    /// The waivers beside them cannot be understood.
+    #[error(transparent)]
+    Waivers(#[from] WaiversError),
     /// There is nothing to apply, which is hardly what was meant.
     #[error("{dir} holds no migration", dir = dir.display())]
     Empty {
@@ -70,10 +80,13 @@ impl Source {
     pub fn embedded() -> Self {
         let mut migrations = embedded::migrations::runner().get_migrations().clone();
         migrations.sort();
-        Self { origin: None, migrations }
+        let path =
+            |one: &Migration| PathBuf::from(format!("migrations/V{}__{}.sql", one.version(), one.name()));
+        let paths = migrations.iter().map(path).collect();
+        Self { origin: None, migrations, paths }
     }
 
-    /// The migrations in `dir`, which holds nothing else but Markdown and hidden files.
+    /// The migrations in `dir`, which holds nothing else but Markdown, hidden files and `waivers.yaml`.
     ///
     /// # Errors
     /// When a file cannot be read, is misnamed, or claims another one's version; when there is none.
@@ -97,14 +110,46 @@ impl Source {
         if known.is_empty() {
             return Err(SourceError::Empty { dir: dir.to_owned() });
         }
-        let migrations = known.into_values().map(|(_, migration)| migration).collect();
-        Ok(Self { origin: Some(dir.to_owned()), migrations })
+        let (paths, migrations) = known.into_values().unzip();
+        Ok(Self { origin: Some(dir.to_owned()), migrations, paths })
     }
 
     /// The migrations, by version.
     #[must_use]
     pub fn migrations(&self) -> &[Migration] {
         &self.migrations
+    }
+
+    /// The file, version and text of each migration, by version.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, i64, &str)> {
+        let both = self.paths.iter().zip(&self.migrations);
+        both.map(|(path, one)| (path.as_path(), one.version(), one.sql().unwrap_or_default()))
+    }
+
+    /// Which rules of `migrate lint` its files may break; none where nothing says so.
+    ///
+    /// # Errors
+    /// When `waivers.yaml` cannot be read or understood.
+    pub fn waivers(&self) -> Result<Waivers, SourceError> {
+        match &self.origin {
+            Some(dir) => waivers_in(dir),
+            None => Ok(Waivers::parse(&Path::new("migrations").join(WAIVERS), EMBEDDED_WAIVERS)?),
+        }
+    }
+}
+
+const EMBEDDED_WAIVERS: &str = include_str!("../../migrations/waivers.yaml");
+
+/// The waivers that lie in `dir`.
+///
+/// # Errors
+/// When they cannot be read or understood.
+pub fn waivers_in(dir: &Path) -> Result<Waivers, SourceError> {
+    let path = dir.join(WAIVERS);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Waivers::parse(&path, &text)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Waivers::default()),
+        Err(error) => Err(SourceError::Unreadable { path, error }),
     }
 }
 
@@ -118,14 +163,15 @@ impl fmt::Display for Source {
     }
 }
 
-/// What lies in `dir` apart from Markdown and hidden files, by name.
+/// What lies in `dir` apart from Markdown, hidden files and waivers, by name.
 fn files(dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let unreadable = |error| SourceError::Unreadable { path: dir.to_owned(), error };
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_none_or(|extension| extension != "md") {
+        let waivers = path.file_name().is_some_and(|name| name == WAIVERS);
+        if !hidden && !waivers && path.extension().is_none_or(|extension| extension != "md") {
             paths.push(path);
         }
     }

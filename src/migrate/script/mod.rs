@@ -167,6 +167,8 @@ pub struct NewIndex {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{line}:{column}: {what}\n  help: {help}", line = at.line, column = at.column)]
 pub struct ScriptError {
+    /// Which kind of mistake it is.
+    pub fault: Fault,
     /// Where.
     pub at: Position,
     /// What is wrong.
@@ -175,9 +177,26 @@ pub struct ScriptError {
     pub help: String,
 }
 
+/// A kind of mistake in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is no SQL.
+    Syntax,
+    /// A directive is none, or says what its statement cannot do.
+    Directive,
+    /// A statement begins or ends a transaction.
+    Transaction,
+    /// Statements that run in a transaction stand beside some that cannot.
+    Mixed,
+}
+
 impl ScriptError {
     fn new(at: Position, what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { at, what: what.into(), help: help.into() }
+        Self { fault: Fault::Directive, at, what: what.into(), help: help.into() }
+    }
+
+    fn as_a(self, fault: Fault) -> Self {
+        Self { fault, ..self }
     }
 }
 
@@ -189,7 +208,8 @@ pub fn parse(text: &str) -> Result<Script, ScriptError> {
     let file = SourceFile::parse(text);
     if let Some(error) = file.errors().first() {
         let at = Position::of(text, error.range().start().into());
-        return Err(ScriptError::new(at, error.message(), "this is no SQL that PostgreSQL understands"));
+        let error = ScriptError::new(at, error.message(), "this is no SQL that PostgreSQL understands");
+        return Err(error.as_a(Fault::Syntax));
     }
     let mut reading = Reading { text, ..Reading::default() };
     for element in file.syntax_node().descendants_with_tokens() {
@@ -307,7 +327,8 @@ fn refuse_what_no_file_may_hold(node: &SyntaxNode, at: Position) -> Result<(), S
             at,
             "a migration does not begin or end transactions: its statements and its row of the history are one",
             "take BEGIN, COMMIT, ROLLBACK and SAVEPOINT out of the file",
-        ));
+        )
+        .as_a(Fault::Transaction));
     }
     if needs::reads_input(node) {
         return Err(ScriptError::new(
@@ -405,7 +426,8 @@ fn mode(statements: &[Statement], declared: bool) -> Result<Mode, ScriptError> {
             first.at.line, other.at.line
         ),
         "divide the file: what is left half done is then never more than one kind of work",
-    ))
+    )
+    .as_a(Fault::Mixed))
 }
 
 fn act(node: &SyntaxNode) -> Act {
