@@ -7,6 +7,7 @@ use clap::Subcommand;
 use omtdb::migrate::{self, Applied, Options, Source, Status, Verified};
 use omtdb::verdict::Verdict;
 
+use super::migrate_lint;
 use super::output::table;
 use super::place::PlaceArgs;
 use super::{Cx, Outcome};
@@ -16,6 +17,7 @@ use super::{Cx, Outcome};
 Examples:
   omtdb migrate status --url postgresql://app@db/omt    what is applied, what is pending
   omtdb migrate apply --scratch                         build the schema on a throw-away server
+  omtdb migrate lint                                    would a migration stop the application?
   omtdb migrate verify --url postgresql://app@db/omt    is the database what the plan says?")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -39,6 +41,9 @@ Examples:
   omtdb migrate apply --migrations ./migrations         a branch's own files
   omtdb migrate apply --wait 0s                         give up at once if somebody else applies")]
     Apply(ApplyArgs),
+    /// Find what would stop the application, fail half-way or leave the wrong thing; exit 1 on an error
+    #[command(after_help = migrate_lint::HELP)]
+    Lint(migrate_lint::Args),
     /// Hold the live database against the plan's schema; exit 1 on drift
     #[command(
         after_help = "Reads the catalog of the schemas auth, interaction, media and users in one snapshot; changes nothing.\nLeaves of interaction.user_media may be split as long as every hash has exactly one leaf.\n\nExample:\n  omtdb migrate verify --json | jq -r '.drift[] | \"\\(.object) \\(.kind)\"'"
@@ -85,7 +90,7 @@ struct VerifyArgs {
 pub(crate) struct SourceArgs {
     /// Directory of V<version>__<words>.sql files to use instead of those built into omtdb
     #[arg(long, value_name = "DIR")]
-    migrations: Option<PathBuf>,
+    pub(super) migrations: Option<PathBuf>,
 }
 
 impl SourceArgs {
@@ -98,6 +103,7 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     match args.action {
         Action::Status(args) => status(&args, cx).await,
         Action::Apply(args) => apply(&args, cx).await,
+        Action::Lint(args) => migrate_lint::run(args, cx).await,
         Action::Verify(args) => verify(&args, cx).await,
     }
 }

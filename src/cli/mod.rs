@@ -13,6 +13,7 @@ mod explain;
 mod gate;
 mod generate;
 mod migrate;
+mod migrate_lint;
 mod output;
 mod place;
 mod progress;

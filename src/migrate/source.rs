@@ -92,8 +92,7 @@ impl Source {
     /// When a file cannot be read, is misnamed, or claims another one's version; when there is none.
     pub fn read(dir: &Path) -> Result<Self, SourceError> {
         let mut known: BTreeMap<i64, (PathBuf, Migration)> = BTreeMap::new();
-        for path in files(dir)? {
-            let migration = read(&path)?;
+        for (path, migration) in listed(dir)? {
             match known.entry(migration.version()) {
                 Entry::Vacant(free) => {
                     free.insert((path, migration));
@@ -144,7 +143,7 @@ const EMBEDDED_WAIVERS: &str = include_str!("../../migrations/waivers.yaml");
 ///
 /// # Errors
 /// When they cannot be read or understood.
-pub fn waivers_in(dir: &Path) -> Result<Waivers, SourceError> {
+pub(super) fn waivers_in(dir: &Path) -> Result<Waivers, SourceError> {
     let path = dir.join(WAIVERS);
     match fs::read_to_string(&path) {
         Ok(text) => Ok(Waivers::parse(&path, &text)?),
@@ -163,8 +162,25 @@ impl fmt::Display for Source {
     }
 }
 
+/// The migrations in `dir` with their files, by version; versions may occur twice.
+pub(super) fn listed(dir: &Path) -> Result<Vec<(PathBuf, Migration)>, SourceError> {
+    let mut found = Vec::new();
+    for path in files(dir)? {
+        let migration = read(&path)?;
+        found.push((path, migration));
+    }
+    found.sort_by_key(|(_, migration)| migration.version());
+    Ok(found)
+}
+
+/// The version in the name of `path`, where that is a migration's.
+pub(super) fn version_of(path: &Path) -> Option<i64> {
+    let stem = check_name(path.file_name()?.to_str()?).ok()?;
+    stem.strip_prefix('V')?.split_once("__")?.0.parse().ok()
+}
+
 /// What lies in `dir` apart from Markdown, hidden files and waivers, by name.
-fn files(dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let unreadable = |error| SourceError::Unreadable { path: dir.to_owned(), error };
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).map_err(unreadable)? {

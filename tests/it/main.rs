@@ -31,6 +31,7 @@ mod generate;
 mod generate_parts;
 mod generate_shards;
 mod harness;
+mod lint;
 mod migrate;
 mod report;
 mod schema;

@@ -6,17 +6,18 @@ mod ddl;
 mod finding;
 mod reading;
 mod rules;
+mod set;
 mod squawk;
 mod waiver;
-
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::catalog::Catalog;
+pub use self::ddl::NEVER as NEVER_IMMUTABLE;
 pub use self::finding::{Finding, Severity, Waived};
 use self::reading::Reading;
 pub use self::rules::{About, about};
+pub use self::set::Set;
 pub use self::waiver::{Waivers, WaiversError};
 use super::source::Source;
 use crate::pg::Session;
@@ -71,28 +72,14 @@ pub fn lint(files: &[File], waivers: &Waivers, catalog: Catalog) -> Linted {
     Linted { files: wanted.len(), findings, waived }
 }
 
-/// The migrations of `source` as files of which `wanted` are linted.
-#[must_use]
-pub fn files(source: &Source, wanted: impl Fn(i64) -> bool) -> Vec<File> {
-    let file = |(path, version, text): (&Path, i64, &str)| File {
-        name: path.display().to_string(),
-        version: Some(version),
-        text: text.to_owned(),
-        wanted: wanted(version),
-    };
-    source.files().map(file).collect()
-}
-
 /// Lints the migrations of `source` that are `pending` in the database of `session`, with what that has. Changes nothing.
 ///
 /// # Errors
 /// When the catalog cannot be read, or the waivers cannot be understood.
 pub async fn before_apply(source: &Source, pending: &[i64], session: &Session) -> anyhow::Result<Linted> {
-    let waivers = source.waivers()?;
-    let catalog = Catalog::read(session).await?;
-    let mut files = files(source, |_| true);
-    files.retain(|file| file.version.is_some_and(|version| pending.contains(&version)));
-    Ok(lint(&files, &waivers, catalog))
+    let mut set = Set::of_source(source)?;
+    set.files.retain(|file| file.version.is_some_and(|version| pending.contains(&version)));
+    Ok(set.lint(Catalog::read(session).await?))
 }
 
 #[cfg(test)]

@@ -195,7 +195,7 @@ impl ScriptError {
         Self { fault: Fault::Directive, at, what: what.into(), help: help.into() }
     }
 
-    fn as_a(self, fault: Fault) -> Self {
+    fn of_fault(self, fault: Fault) -> Self {
         Self { fault, ..self }
     }
 }
@@ -209,7 +209,7 @@ pub fn parse(text: &str) -> Result<Script, ScriptError> {
     if let Some(error) = file.errors().first() {
         let at = Position::of(text, error.range().start().into());
         let error = ScriptError::new(at, error.message(), "this is no SQL that PostgreSQL understands");
-        return Err(error.as_a(Fault::Syntax));
+        return Err(error.of_fault(Fault::Syntax));
     }
     let mut reading = Reading { text, ..Reading::default() };
     for element in file.syntax_node().descendants_with_tokens() {
@@ -328,7 +328,7 @@ fn refuse_what_no_file_may_hold(node: &SyntaxNode, at: Position) -> Result<(), S
             "a migration does not begin or end transactions: its statements and its row of the history are one",
             "take BEGIN, COMMIT, ROLLBACK and SAVEPOINT out of the file",
         )
-        .as_a(Fault::Transaction));
+        .of_fault(Fault::Transaction));
     }
     if needs::reads_input(node) {
         return Err(ScriptError::new(
@@ -427,7 +427,7 @@ fn mode(statements: &[Statement], declared: bool) -> Result<Mode, ScriptError> {
         ),
         "divide the file: what is left half done is then never more than one kind of work",
     )
-    .as_a(Fault::Mixed))
+    .of_fault(Fault::Mixed))
 }
 
 fn act(node: &SyntaxNode) -> Act {

@@ -20,8 +20,8 @@ pub(in crate::migrate::lint) struct Doubt {
     pub(in crate::migrate::lint) depends: Option<(String, &'static [&'static str])>,
 }
 
-/// Functions of which no form is IMMUTABLE; a test holds each against `pg_proc`.
-pub(in crate::migrate::lint) const NEVER: [&str; 31] = [
+/// Functions of which no form is IMMUTABLE; a test holds each against `pg_proc` of a server.
+pub const NEVER: [&str; 31] = [
     "array_to_json",
     "array_to_string",
     "clock_timestamp",
@@ -67,10 +67,9 @@ const WORDS: [&str; 9] = [
     "user",
 ];
 /// Functions that go by the session's time zone when they are given an instant.
-pub(in crate::migrate::lint) const BY_ZONE: [&str; 5] =
-    ["date", "date_part", "date_trunc", "extract", "time"];
+const BY_ZONE: [&str; 5] = ["date", "date_part", "date_trunc", "extract", "time"];
 /// Types whose text is read by settings of the session.
-pub(in crate::migrate::lint) const READ_BY_SETTINGS: [&str; 6] = [
+const READ_BY_SETTINGS: [&str; 6] = [
     "date",
     "interval",
     "time with time zone",
@@ -141,7 +140,7 @@ fn cast(node: &SyntaxNode) -> Option<Found> {
     let to = spelling::type_name(&node.children().find(|one| Type::can_cast(one.kind()))?);
     let operand = node.children().next()?;
     let read = READ_BY_SETTINGS.contains(&to.as_str());
-    if read && is_text(&operand) {
+    if read && spelling::is_text(&operand) {
         return Some((format!("reading text as {to}"), None));
     }
     let column = column(&operand)?;
@@ -156,15 +155,3 @@ fn cast(node: &SyntaxNode) -> Option<Found> {
 }
 
 const TEXT_OR_INSTANT: [&str; 3] = [TEXT[0], TEXT[1], INSTANT[0]];
-
-/// Whether `node` is what `->>` or `#>>` takes out of JSON.
-fn is_text(node: &SyntaxNode) -> bool {
-    match node.kind() {
-        K::PAREN_EXPR => node.children().next().is_some_and(|inner| is_text(&inner)),
-        K::BIN_EXPR => {
-            let operator = node.children().find(|one| one.kind() == K::CUSTOM_OP);
-            operator.is_some_and(|one| matches!(one.text().to_string().as_str(), "->>" | "#>>"))
-        }
-        _ => false,
-    }
-}

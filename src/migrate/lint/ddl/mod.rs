@@ -12,6 +12,7 @@ use squawk_syntax::ast::{AstNode as _, Do};
 use squawk_syntax::{SourceFile, SyntaxKind as K, SyntaxNode};
 
 pub(super) use self::doubt::Doubt;
+pub use self::doubt::NEVER;
 pub(super) use self::index::{Key, NewIndex, shape_of_key};
 pub(super) use self::table::{Bound, Column, Constraint, NewTable, PartitionBy, Strategy};
 use crate::migrate::script::{Name, tree};

@@ -23,10 +23,8 @@ fn spell(node: &SyntaxNode, words: &mut String) {
         return push(words, &type_name(node));
     }
     match node.kind() {
-        // What an index has anyway.
-        K::SORT_ASC => {}
-        K::NULLS_LAST if !beside(node, K::SORT_DESC) => {}
-        K::NULLS_FIRST if beside(node, K::SORT_DESC) => {}
+        // An index in another order can still be a part.
+        K::SORT_ASC | K::SORT_DESC | K::NULLS_FIRST | K::NULLS_LAST => {}
         K::CAST_EXPR => spell_cast(node, words),
         K::PAREN_EXPR => node.children().for_each(|child| spell(&child, words)),
         _ => node.children_with_tokens().for_each(|element| match element {
@@ -37,17 +35,29 @@ fn spell(node: &SyntaxNode, words: &mut String) {
     }
 }
 
-fn beside(node: &SyntaxNode, kind: K) -> bool {
-    node.parent().is_some_and(|parent| parent.children().any(|one| one.kind() == kind))
-}
-
 fn spell_cast(node: &SyntaxNode, words: &mut String) {
     let Some(operand) = node.children().next() else { return };
     spell(&operand, words);
     let literal = operand.kind() == K::LITERAL && tree::says(&operand, K::STRING);
-    if let Some(to) = node.children().find(|one| Type::can_cast(one.kind())).filter(|_| !literal) {
+    let Some(to) = node.children().find(|one| Type::can_cast(one.kind())).map(|one| type_name(&one)) else {
+        return;
+    };
+    // Text is text already.
+    if !(literal || to == "text" && is_text(&operand)) {
         push(words, "::");
-        push(words, &type_name(&to));
+        push(words, &to);
+    }
+}
+
+/// Whether `node` is what `->>` or `#>>` takes out of JSON.
+pub(super) fn is_text(node: &SyntaxNode) -> bool {
+    match node.kind() {
+        K::PAREN_EXPR => node.children().next().is_some_and(|inner| is_text(&inner)),
+        K::BIN_EXPR => {
+            let operator = node.children().find(|one| one.kind() == K::CUSTOM_OP);
+            operator.is_some_and(|one| matches!(one.text().to_string().as_str(), "->>" | "#>>"))
+        }
+        _ => false,
     }
 }
 
@@ -114,8 +124,9 @@ mod tests {
     #[test]
     fn what_means_the_same_is_spelled_the_same() {
         assert_eq!(spelled("(data->>'k')"), spelled("(((Data ->> 'k'::text)))"));
-        assert_eq!(spelled("((d->>'k')::int) ASC"), spelled("(CAST((d ->> 'k') AS integer)) NULLS LAST"));
-        assert_eq!(spelled("\"a\" DESC"), spelled("a DESC NULLS FIRST"));
+        assert_eq!(spelled("(data->>'k')"), spelled("((data->>'k')::text)"));
+        assert_eq!(spelled("((d->>'k')::int)"), spelled("(CAST((d ->> 'k') AS integer)) DESC NULLS LAST"));
+        assert_eq!(spelled("\"a\""), spelled("A ASC"));
         assert_eq!(spelled("coalesce(a, '')"), "coalesce(a,'')");
     }
 
@@ -125,7 +136,6 @@ mod tests {
             ("(d->>'k')", "(d->'k')"),
             ("(d->>'k')", "((d->>'k')::varchar)"),
             ("(d->>'k')", "(d->>'K')"),
-            ("a", "a DESC"),
             ("a", "a text_pattern_ops"),
             ("\"A\"", "a"),
         ] {

@@ -30,7 +30,7 @@ mod tests {
          --> V40__example.sql:1:1
           |
         1 | -- omtdb: on-line
-          | ^
+          | ^^^^^^^^^^^^^^^^^
           |
           = help: write `-- omtdb: no-transaction`, `opt-in`, `online`, `backfill TABLE by KEY`, `check TABLE by KEY` or `allow RULE: REASON`
         ");

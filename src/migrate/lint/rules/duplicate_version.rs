@@ -18,8 +18,9 @@ fn check(readings: &[Reading<'_>], _: &Catalog) -> Vec<Finding> {
         let version = second.file.version?;
         let first = readings[..at].iter().find(|first| first.file.version == Some(version))?;
         let message = format!("version {version} occurs twice: {} and {}", first.file.name, second.file.name);
-        let line = second.file.text.lines().next().map_or(0, str::len);
-        Some(second.error(NAME, 0..line, message, HELP))
+        let told = if second.file.wanted { second } else { first };
+        let line = told.file.text.lines().next().map_or(0, str::len);
+        Some(told.error(NAME, 0..line, message, HELP))
     };
     readings.iter().enumerate().filter_map(pair).collect()
 }

@@ -1,9 +1,6 @@
 //! Examples for the rules: SQL on top of the shipped migrations, and what one rule says of it.
 
-use std::path::Path;
-
-use crate::migrate::Source;
-use crate::migrate::lint::{Catalog, File, Waivers, files, lint};
+use crate::migrate::lint::{Catalog, File, Set, Waivers, lint};
 
 /// A table of two leaves, for rules about all of them.
 pub(super) const DIVIDED: &str = "\
@@ -25,11 +22,10 @@ pub(super) fn found(rule: &str, sql: &str) -> String {
 
 /// What `rule` finds in `examples` after the shipped migrations.
 pub(super) fn found_in(rule: &str, examples: &[File]) -> String {
-    let shipped = files(&Source::embedded(), |_| false);
-    let all: Vec<File> =
-        shipped.into_iter().filter(|file| file.version < Some(12)).chain(examples.iter().cloned()).collect();
-    let none = Waivers::parse(Path::new("waivers.yaml"), "").unwrap();
-    let linted = lint(&all, &none, Catalog::default());
+    let shipped = Set::embedded().unwrap().files.into_iter().filter(|file| file.version < Some(12));
+    let known = shipped.map(|file| File { wanted: false, ..file });
+    let all: Vec<File> = known.chain(examples.iter().cloned()).collect();
+    let linted = lint(&all, &Waivers::default(), Catalog::default());
     let own = linted.findings.iter().filter(|finding| finding.rule == rule);
     own.map(|finding| finding.render(false)).collect::<Vec<_>>().join("\n\n")
 }

@@ -2,8 +2,8 @@
 //!
 //! - Every function and cast in it must be IMMUTABLE (`42P17`). Text out of JSON is read as a date by the session's settings,
 //!   so `(attributes->>'released')::timestamptz` is not; `now()` is not; `date_trunc` of an instant goes by the time zone.
-//! - A leaf's index is a part of its table's only if both are the same expression, operator class, order and predicate
-//!   (`42P17`): `->>` and `->` are not, nor are TEXT and VARCHAR.
+//! - A leaf's index is a part of its table's only if both have the same expressions, operator classes and predicate
+//!   (`42P17`): those with `->>` and `->` do not, nor do those with TEXT and VARCHAR. The order may differ.
 //!
 //! Spellings are compared without spaces, parentheses and the names of types: what is the same to PostgreSQL and is told as
 //! different here can be waived. See [CREATE INDEX](https://www.postgresql.org/docs/current/sql-createindex.html).

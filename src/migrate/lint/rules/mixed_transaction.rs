@@ -33,7 +33,7 @@ mod tests {
          --> V40__example.sql:2:1
           |
         2 | CREATE INDEX CONCURRENTLY i ON media.media (pages);
-          | ^
+          | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
           |
           = help: divide the file: what is left half done is then never more than one kind of work
         ");

@@ -53,7 +53,7 @@ mod tests {
          --> V40__example.sql:1:1
           |
         1 | BEGIN;
-          | ^
+          | ^^^^^^
           |
           = help: take BEGIN, COMMIT, ROLLBACK and SAVEPOINT out of the file
         ");
