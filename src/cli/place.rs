@@ -123,7 +123,7 @@ fn user() -> Option<nix::unistd::User> {
     nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten()
 }
 
-fn user_name() -> Option<String> {
+pub(super) fn user_name() -> Option<String> {
     Some(user()?.name)
 }
 

@@ -3,42 +3,55 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use refinery_core::error::Kind;
-use refinery_core::{Runner, Target as Until};
-use tokio_postgres::error::SqlState;
+use refinery_core::{Migration, Runner, Target as Until};
 
 use super::executor::Executor;
+use super::hands::Hands;
+use super::journal::{self, Ending, Journal, Provenance, Subject};
 use super::lock::Lock;
 use super::source::Source;
-use super::{Applied, Known, Step, history, plan};
-use crate::pg::error::PgError;
-use crate::pg::{Session, Target};
+use super::work::{PATIENCE, Work};
+use super::{Applied, Known, Step, history, plan, stepwise};
+use crate::pg::{Patience, Target};
 use crate::run::Run;
 use crate::verdict::Interrupted;
 
 /// How migrations are applied.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Version to stop after; `None` applies all.
+    /// Version to stop after; `None` applies all that are not opt-in.
     pub last: Option<i64>,
     /// How long to wait for another migrator of the same database.
     pub wait: Duration,
-    /// How long a statement may wait for a lock, while all who come after it wait behind it.
-    pub lock_timeout: Duration,
+    /// How long statements that others queue behind wait for locks, and how long they are tried again.
+    pub locks: Patience,
+    /// How long one session may keep a step waiting that nobody queues behind.
+    pub patience: Duration,
+    /// The share of its time that a backfill is at work, above 0 up to 1.
+    pub duty: f64,
+    /// Who applies, for the journal.
+    pub by: Provenance,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { last: None, wait: Duration::from_secs(300), lock_timeout: Duration::from_secs(5) }
+        Self {
+            last: None,
+            wait: Duration::from_secs(300),
+            locks: Patience::default(),
+            patience: PATIENCE,
+            duty: 0.5,
+            by: Provenance::default(),
+        }
     }
 }
 
-/// Applies what is pending in `target`'s database, each migration and its row of the history in one transaction.
-/// However it ends, every migration is applied wholly or not at all, and the next run continues.
+/// Applies what is pending in `target`'s database. However it ends, a migration that runs in a transaction is applied wholly
+/// or not at all, one that runs stepwise is continued by the next run where this one stopped.
 ///
 /// # Errors
 /// When another migrator holds the database for longer than `options.wait` ([`super::Busy`]); when files and history
-/// disagree; when a migration fails, naming it and its SQLSTATE; when interrupted.
+/// disagree, or a file is not understood; when a migration fails, naming it, its statement and SQLSTATE; when interrupted.
 pub async fn apply(
     target: &Target,
     source: &Source,
@@ -46,76 +59,112 @@ pub async fn apply(
     run: &Run,
 ) -> anyhow::Result<Applied> {
     let lock = Lock::take(target, options.wait, run).await?;
-    let session = connect(target, options).await?;
-    let done = apply_locked(&session, &lock, source, options, run).await;
-    session.close().await;
+    let done = apply_locked(target, &lock, source, options, run).await;
     lock.release().await;
     done
 }
 
-async fn connect(target: &Target, options: &Options) -> anyhow::Result<Session> {
-    let session = Session::connect(target, "migrate").await?;
-    session.limit(Duration::ZERO, options.lock_timeout).await?;
-    // When this program is killed, the server is to notice during a long statement, and release what that has locked.
-    match session.batch_execute("SET client_connection_check_interval = '1s'").await.map_err(PgError::from) {
-        // Where the server's system cannot notice, the next run waits for what the statement has locked.
-        Err(error) if error.sqlstate() == Some(SqlState::INVALID_PARAMETER_VALUE.code()) => {}
-        set => set?,
-    }
-    Ok(session)
-}
-
 async fn apply_locked(
-    session: &Session,
+    target: &Target,
     lock: &Lock,
     source: &Source,
     options: &Options,
     run: &Run,
 ) -> anyhow::Result<Applied> {
-    let status = plan::status(source.migrations(), &history::read(session).await?);
+    ready(lock, options, run).await?;
+    let status = plan::status(source.migrations(), &source.opt_in(), &history::read(lock.session()).await?);
     status.refuse_problems(source)?;
     let todo = plan::up_to(&status, source.migrations(), options.last)?;
+    for next in &todo {
+        source.script(next.version)?;
+    }
+    let hands = Hands::new(target, lock, run).await?;
     let progress = run.task("migrate", Some(todo.len() as u64), "migrations");
     let mut done = Applied { applied: Vec::new(), current: status.current };
     for next in todo {
         run.check()?;
         lock.check().await?;
-        let step = apply_one(session, source, &next, run).await?;
+        let step = one(target, lock, &hands, source, options, &next).await?;
         progress.advance(1);
         done.current = Some(step.version);
         done.applied.push(step);
     }
+    hands.session.close().await;
     Ok(done)
 }
 
-async fn apply_one(session: &Session, source: &Source, next: &Known, run: &Run) -> anyhow::Result<Step> {
-    let mut runner = Runner::new(source.migrations()).set_target(Until::Version(next.version));
-    runner.set_migration_table_name(history::TABLE);
+/// Prepares the journal, and waits until the server has noticed that a killed run is gone: it may still be at a step.
+pub(super) async fn ready(lock: &Lock, options: &Options, run: &Run) -> anyhow::Result<()> {
+    journal::prepare(lock.session()).await?;
     let since = Instant::now();
-    let report = runner.run_async(&mut Executor { session, run }).await;
-    let ms = since.elapsed().as_secs_f64() * 1e3;
-    match report {
-        Ok(_) => Ok(Step { version: next.version, name: next.name.clone(), ms }),
-        // The server says "canceled"; whoever pressed the key knows it as an interrupt.
-        Err(_) if run.interrupt.is_cancelled() => {
-            run.note(format!("{next} is taken back; what was applied before it stays"));
-            Err(Interrupted.into())
+    let mut told = false;
+    while let Some(who) = journal::orphan(lock.session()).await? {
+        anyhow::ensure!(
+            since.elapsed() < options.wait,
+            "an earlier run was killed, and its session is still at work: {who}\n  help: wait longer with --wait, or pg_terminate_backend that session"
+        );
+        if !told {
+            run.note(format!("waiting for the session of a run that was killed: {who}"));
+            told = true;
         }
-        Err(error) => Err(explained(error)).with_context(|| format!("apply {next} from {source}")),
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+            () = run.interrupt.cancelled() => run.check()?,
+        }
+    }
+    Ok(journal::lose(lock.session()).await?)
+}
+
+async fn one(
+    target: &Target,
+    lock: &Lock,
+    hands: &Hands<'_>,
+    source: &Source,
+    options: &Options,
+    next: &Known,
+) -> anyhow::Result<Step> {
+    let migration = source.migration(next.version).context("a pending migration has a file")?;
+    let subject = subject(migration);
+    let journal = Journal::begin(lock.session(), &subject, &options.by).await?;
+    hands.wash().await?;
+    let run = hands.run;
+    let work = Work { target, lock, hands, run, options, subject: &subject, journal, ordinal: 0 };
+    let since = Instant::now();
+    let done = migrate(source, work, migration).await;
+    let ms = since.elapsed().as_secs_f64() * 1e3;
+    let ending = done.as_ref().map_or_else(stepwise::ending, |()| Ending::Done);
+    let noted = journal.end(&ending).await;
+    if let Err(error) = done {
+        if error.is::<Interrupted>() {
+            run.note(format!("{next} is not applied; what was applied before it stays"));
+        }
+        return Err(error).with_context(|| format!("apply {next} from {source}"));
+    }
+    noted?;
+    let totals = journal.totals().await?;
+    Ok(Step { version: next.version, name: next.name.clone(), ms, totals })
+}
+
+fn subject(migration: &Migration) -> Subject {
+    Subject {
+        event: "apply",
+        version: Some(migration.version()),
+        name: migration.name().to_owned(),
+        sql: migration.sql().unwrap_or_default().to_owned(),
+        reason: None,
     }
 }
 
-/// The server's own words; refinery would wrap them twice.
-fn explained(error: refinery_core::Error) -> anyhow::Error {
-    let refused = match error.kind() {
-        Kind::Connection(_, cause) => cause.downcast_ref::<PgError>(),
-        _ => None,
-    };
-    match refused {
-        Some(refused) if refused.is_lock_timeout() => anyhow::anyhow!(
-            "{refused}\n  help: another session holds what the migration needs; nothing of it was kept. Try again, or allow more with --lock-timeout"
-        ),
-        Some(refused) => anyhow::anyhow!("{refused}"),
-        None => error.into(),
+async fn migrate(source: &Source, work: Work<'_>, migration: &Migration) -> anyhow::Result<()> {
+    let script = source.script(migration.version())?;
+    let mut runner = Runner::new(source.migrations()).set_target(Until::Version(migration.version()));
+    runner.set_migration_table_name(history::TABLE);
+    let sql = migration.sql().unwrap_or_default();
+    let mut executor = Executor { work, script: &script, sql, failure: None };
+    let report = runner.run_async(&mut executor).await;
+    match (report, executor.failure) {
+        (Ok(_), _) => Ok(()),
+        (Err(_), Some(failure)) => Err(failure),
+        (Err(error), None) => Err(error.into()),
     }
 }

@@ -1,75 +1,80 @@
-//! Refinery's traits on our own session, so that a migration can be interrupted and a failure keeps its SQLSTATE.
+//! Refinery's traits on our own hands: refinery checks files and history and says what to write into it; how a migration is
+//! run is ours.
 
 use refinery_core::Migration;
 use refinery_core::traits::r#async::{AsyncMigrate, AsyncQuery, AsyncTransaction};
 
 use super::history;
-use crate::pg::Session;
-use crate::pg::error::{Doing as _, PgError, Result};
-use crate::run::Run;
+use super::script::{Mode, Script};
+use super::work::Work;
+use super::{stepwise, together};
+use crate::pg::error::{Doing as _, Result};
 
-/// A session that refinery migrates with: each migration and its row of the history in one transaction.
+/// What refinery migrates with: one migration.
 pub(super) struct Executor<'a> {
-    pub(super) session: &'a Session,
-    pub(super) run: &'a Run,
+    pub(super) work: Work<'a>,
+    pub(super) script: &'a Script,
+    /// The migration's text, as refinery hands it over.
+    pub(super) sql: &'a str,
+    /// Why it failed, where it did: refinery would wrap it twice.
+    pub(super) failure: Option<anyhow::Error>,
 }
 
+/// Stands for [`Executor::failure`] while refinery passes it on.
+#[derive(Debug, thiserror::Error)]
+#[error("the migration failed")]
+pub(super) struct Failed;
+
 impl Executor<'_> {
-    /// Runs `sql` to its end; at an interrupt has the server stop it, and still waits for its answer.
-    async fn step(&self, sql: &str) -> Result<()> {
-        let mut under_way = std::pin::pin!(self.session.batch_execute(sql));
-        tokio::select! {
-            done = &mut under_way => return Ok(done?),
-            () = self.run.interrupt.cancelled() => {}
-        }
-        self.session.cancel().await?;
-        Ok(under_way.await?)
-    }
-
-    async fn all<'q>(&self, statements: impl Iterator<Item = &'q str>) -> Result<usize> {
-        let before = self.transaction().await?;
-        let mut count = 0;
-        for sql in statements {
-            self.step(sql).await?;
-            // A file that commits would leave its work without a row in the history.
-            if self.transaction().await? != before {
-                return Err(PgError::broken(
-                    "",
-                    "it ends the transaction it runs in; what it did before that stays\n  \
-                     help: take BEGIN, COMMIT and ROLLBACK out of the file, and undo by hand what it did",
-                ));
+    async fn migrate(&mut self, queries: &[&str]) -> anyhow::Result<()> {
+        match queries {
+            &[sql, history] if sql == self.sql => match self.script.mode {
+                Mode::Together => together::run(&mut self.work, self.script, history).await,
+                Mode::Stepwise => stepwise::run(&mut self.work, self.script, history).await,
+            },
+            others => {
+                for sql in others {
+                    let session = &self.work.hands.session;
+                    session.batch_execute(sql).await.doing(|| format!("prepare {}", history::TABLE))?;
+                }
+                Ok(())
             }
-            count += 1;
         }
-        self.session.batch_execute("COMMIT").await.doing(|| "commit".to_owned())?;
-        Ok(count)
     }
 
-    async fn transaction(&self) -> Result<Option<String>> {
-        let id = "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text";
-        Ok(self.session.query_one(id, &[]).await?.try_get(0)?)
+    async fn applied(&self, query: &str) -> anyhow::Result<Vec<Migration>> {
+        let rows =
+            self.work.hands.session.query(query, &[]).await.doing(|| format!("read {}", history::TABLE))?;
+        let applied: Result<Vec<Migration>> = rows.iter().map(history::applied).collect();
+        Ok(applied?)
+    }
+
+    fn keep<T>(&mut self, outcome: anyhow::Result<T>) -> Result<T, Failed> {
+        outcome.map_err(|error| {
+            self.failure = Some(error);
+            Failed
+        })
     }
 }
 
 impl AsyncTransaction for Executor<'_> {
-    type Error = PgError;
+    type Error = Failed;
 
-    async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(&'a mut self, queries: T) -> Result<usize> {
-        // An id from the beginning makes the transaction recognisable.
-        self.session.batch_execute("BEGIN; SELECT pg_catalog.pg_current_xact_id()").await?;
-        let done = self.all(queries).await;
-        if done.is_err() {
-            // The first failure is the one to report; a lost session rolls back by itself.
-            drop(self.session.batch_execute("ROLLBACK").await);
-        }
-        done
+    /// Refinery asks for its table first, then for the migration together with its row of the history.
+    async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(
+        &'a mut self,
+        queries: T,
+    ) -> Result<usize, Failed> {
+        let queries: Vec<&str> = queries.collect();
+        let done = self.migrate(&queries).await;
+        self.keep(done).map(|()| queries.len())
     }
 }
 
 impl AsyncQuery<Vec<Migration>> for Executor<'_> {
-    async fn query<'a>(&'a mut self, query: &'a str) -> Result<Vec<Migration>> {
-        let rows = self.session.query(query, &[]).await?;
-        rows.iter().map(history::applied).collect()
+    async fn query<'a>(&'a mut self, query: &'a str) -> Result<Vec<Migration>, Failed> {
+        let applied = self.applied(query).await;
+        self.keep(applied)
     }
 }
 

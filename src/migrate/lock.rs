@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_postgres::SimpleQueryMessage;
 
 use crate::pg::error::Result;
 use crate::pg::{Session, Target};
@@ -15,9 +16,11 @@ use crate::run::Run;
 /// The lock's key: `omtdb_mg` in ASCII. Advisory locks belong to a database, so one key serves all.
 pub const KEY: i64 = i64::from_be_bytes(*b"omtdb_mg");
 
-const LOCK: &str = include_str!("lock.sql");
-const HOLDER: &str = include_str!("lock_holder.sql");
+pub(super) const LOCK: &str = include_str!("lock.sql");
+pub(super) const HOLDER: &str = include_str!("lock_holder.sql");
 const POLL: Duration = Duration::from_millis(200);
+/// For how long a pooler may think about a second session.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// Somebody else went on applying migrations for longer than was to be waited.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +44,7 @@ impl Lock {
     /// Takes the lock of `target`'s database, waiting at most `wait` for whoever holds it.
     pub(super) async fn take(target: &Target, wait: Duration, run: &Run) -> anyhow::Result<Self> {
         let session = Session::connect(target, "migrate-lock").await?;
+        refuse_pooler(target, &session).await?;
         // The session is idle on purpose, for as long as the migrations take.
         session.batch_execute("SET idle_session_timeout = 0").await?;
         let since = Instant::now();
@@ -64,6 +68,11 @@ impl Lock {
         Ok(Self { session, pid })
     }
 
+    /// The session that holds the lock: idle but for looks and notes, never in a transaction.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Makes sure that the lock is still held: the connection may be gone, or a pooler may have put another server
     /// session behind it.
     pub(super) async fn check(&self) -> anyhow::Result<()> {
@@ -83,6 +92,51 @@ impl Lock {
     pub(super) async fn release(self) {
         self.session.close().await;
     }
+}
+
+/// Refuses a way to the server on which a session is not always the same process. There, a lock of the session would stay
+/// with whatever process it was taken by, for ever; so this is asked before it is taken.
+async fn refuse_pooler(target: &Target, lock: &Session) -> anyhow::Result<()> {
+    let other = Session::connect(target, "migrate").await?;
+    let asked = tokio::time::timeout(PROBE, steady(lock, &other)).await;
+    other.close().await;
+    // A pool with a single server session has none left for the second question.
+    let steady = asked.unwrap_or(Ok(false))?;
+    anyhow::ensure!(
+        steady,
+        "there is a pooler between omtdb and the server that gives each transaction another session (PgBouncer's transaction mode)\n  \
+         help: a lock would be left behind in its pool; connect to the server itself, or to a pool in session mode"
+    );
+    Ok(())
+}
+
+/// Whether each session keeps its process while the other one begins and ends transactions. A pool that hands out the
+/// session last given back shows itself when the other one has given back its own; one that goes round shows itself when
+/// one session asks twice.
+async fn steady(one: &Session, other: &Session) -> Result<bool> {
+    let (first, second) = (pid(one).await?, pid(other).await?);
+    for _ in 0..2 {
+        one.batch_execute("BEGIN").await?;
+        let kept = pid(other).await? == second && pid(one).await? == first;
+        other.batch_execute("BEGIN").await?;
+        one.batch_execute("COMMIT").await?;
+        let back = pid(one).await? == first && pid(other).await? == second;
+        other.batch_execute("COMMIT").await?;
+        if !(kept && back && pid(other).await? == second) {
+            return Ok(false);
+        }
+    }
+    Ok(first != second)
+}
+
+/// By the simple protocol, which needs no prepared statement.
+async fn pid(session: &Session) -> Result<String> {
+    let messages = session.simple_query("SELECT pg_catalog.pg_backend_pid()").await?;
+    let pid = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    Ok(pid.unwrap_or_default())
 }
 
 async fn taken(session: &Session) -> Result<bool> {

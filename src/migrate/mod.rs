@@ -13,17 +13,34 @@ use crate::schema::{self, Drift};
 
 mod apply;
 mod executor;
+mod hands;
 mod history;
+pub mod journal;
 pub mod lint;
 mod lock;
+mod online;
 mod plan;
 pub mod script;
 pub mod source;
+mod stepwise;
+mod sweep;
+mod together;
+mod watch;
+mod work;
 
 pub use apply::{Options, apply};
+pub use journal::{Provenance, Totals};
 pub use lock::{Busy, KEY as LOCK_KEY};
 pub use plan::Problem;
 pub use source::{Source, SourceError};
+
+/// Every query of this module by its file's name; those of the journal need its tables ([`journal::TABLES`]).
+pub fn queries() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let own = [("watch", watch::WATCH), ("detaching", stepwise::DETACHING), ("history", history::HISTORY)];
+    let locks = [("lock", lock::LOCK), ("lock_holder", lock::HOLDER)];
+    let journal = journal::QUERIES.into_iter().chain(sweep::QUERIES);
+    own.into_iter().chain(locks).chain(journal).chain(online::standing::QUERIES)
+}
 
 /// What is applied to `target`'s database and what is not. Takes no lock, creates nothing.
 ///
@@ -33,7 +50,7 @@ pub async fn status(target: &Target, source: &Source) -> anyhow::Result<Status> 
     let session = Session::connect(target, "migrate").await?;
     let applied = history::read(&session).await?;
     session.close().await;
-    Ok(plan::status(source.migrations(), &applied))
+    Ok(plan::status(source.migrations(), &source.opt_in(), &applied))
 }
 
 /// Holds `target`'s database against the plan's schema.
@@ -52,10 +69,12 @@ pub async fn verify(target: &Target) -> anyhow::Result<Verified> {
 pub struct Status {
     /// Version of the newest applied migration.
     pub current: Option<i64>,
-    /// Version of the newest known migration.
+    /// Version that applying what is pending leads to.
     pub latest: Option<i64>,
     /// Known and not applied, in order.
     pub pending: Vec<Known>,
+    /// Known, not applied, and only applied when a target version reaches them, in order.
+    pub optional: Vec<Known>,
     /// Applied, in order.
     pub applied: Vec<Done>,
     /// Disagreements between the files and the history; while there is one, nothing is applied.
@@ -129,6 +148,9 @@ pub struct Step {
     pub name: String,
     /// How long it took, in milliseconds.
     pub ms: f64,
+    /// What its steps come to.
+    #[serde(flatten)]
+    pub totals: Totals,
 }
 
 /// What `migrate verify` found.

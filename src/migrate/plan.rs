@@ -1,5 +1,7 @@
 //! Which migrations are to be applied, from what is known and what the database has had: pure.
 
+use std::collections::BTreeSet;
+
 use refinery_core::Migration;
 use serde::{Deserialize, Serialize};
 use time::format_description::well_known::Rfc3339;
@@ -47,8 +49,10 @@ pub enum Problem {
     },
 }
 
-/// What the files and the history come to.
-pub(super) fn status(known: &[Migration], applied: &[Migration]) -> Status {
+/// What the files and the history come to. The last of the files wait to be asked for, as long as they are `opt_in`: what
+/// comes before a file that is not must be applied for its sake.
+pub(super) fn status(known: &[Migration], opt_in: &BTreeSet<i64>, applied: &[Migration]) -> Status {
+    let needed = known.iter().map(Migration::version).filter(|version| !opt_in.contains(version)).max();
     let current = applied.iter().map(Migration::version).max();
     let is_applied = |version| applied.iter().any(|one| one.version() == version);
     let (pending, late): (Vec<_>, Vec<_>) = known
@@ -61,16 +65,19 @@ pub(super) fn status(known: &[Migration], applied: &[Migration]) -> Status {
         file: file.name().to_owned(),
         current,
     }));
+    let (pending, optional): (Vec<_>, Vec<_>) =
+        pending.into_iter().partition(|one| needed.is_some_and(|needed| one.version() <= needed));
     Status {
         current,
-        latest: known.iter().map(Migration::version).max(),
+        latest: needed.max(current),
         pending: pending.into_iter().map(Known::from).collect(),
+        optional: optional.into_iter().map(Known::from).collect(),
         applied: applied.iter().map(Done::from).collect(),
         problems,
     }
 }
 
-/// The pending migrations up to and including `last`, or all of them.
+/// The pending and optional migrations up to and including `last`, or all that are pending.
 ///
 /// # Errors
 /// When `last` is no known version, or is below what is applied already.
@@ -81,8 +88,8 @@ pub(super) fn up_to(
 ) -> Result<Vec<Known>, UsageError> {
     let Some(last) = last else { return Ok(status.pending.clone()) };
     if !known.iter().any(|one| one.version() == last) {
-        let (first, latest) =
-            (known.first().map_or(0, Migration::version), status.latest.unwrap_or_default());
+        let end = |one: Option<&Migration>| one.map_or(0, Migration::version);
+        let (first, latest) = (end(known.first()), end(known.last()));
         return Err(UsageError(format!(
             "there is no migration {last}; versions run from {first} to {latest}"
         )));
@@ -92,7 +99,8 @@ pub(super) fn up_to(
             "the database is at version {current} already, and migrations only go forward\n  help: restore a backup taken before it, or write a migration that changes back what {last} does not want"
         )));
     }
-    Ok(status.pending.iter().filter(|one| one.version <= last).cloned().collect())
+    let ahead = status.pending.iter().chain(&status.optional);
+    Ok(ahead.filter(|one| one.version <= last).cloned().collect())
 }
 
 fn disagreement(known: &[Migration], applied: &Migration) -> Option<Problem> {
@@ -149,7 +157,7 @@ mod tests {
     #[test]
     fn what_is_not_applied_is_pending() {
         let known = [file("V1__a", "1"), file("V2__b", "2"), file("V10__c", "3")];
-        let status = status(&known, &[done("V1__a", "1")]);
+        let status = status(&known, &BTreeSet::new(), &[done("V1__a", "1")]);
         assert_eq!((status.current, status.latest), (Some(1), Some(10)));
         assert_eq!(versions(&status.pending), [2, 10]);
         assert_eq!(status.applied[0].applied_on, "1970-01-01T00:00:00Z");
@@ -160,14 +168,14 @@ mod tests {
 
     #[test]
     fn a_changed_file_is_divergent() {
-        let status = status(&[file("V1__a", "1 ")], &[done("V1__a", "1")]);
+        let status = status(&[file("V1__a", "1 ")], &BTreeSet::new(), &[done("V1__a", "1")]);
         let (file, applied) = ("a".to_owned(), "a".to_owned());
         assert_eq!(status.problems, [Problem::Divergent { version: 1, file, applied }]);
     }
 
     #[test]
     fn a_removed_file_is_missing() {
-        let status = status(&[file("V2__b", "2")], &[done("V1__a", "1")]);
+        let status = status(&[file("V2__b", "2")], &BTreeSet::new(), &[done("V1__a", "1")]);
         assert_eq!(status.problems, [Problem::Missing { version: 1, applied: "a".to_owned() }]);
         assert_eq!(versions(&status.pending), [2]);
     }
@@ -175,17 +183,28 @@ mod tests {
     #[test]
     fn a_file_below_the_newest_applied_one_is_late() {
         let known = [file("V1__a", "1"), file("V2__b", "2")];
-        let status = status(&known, &[done("V2__b", "2")]);
+        let status = status(&known, &BTreeSet::new(), &[done("V2__b", "2")]);
         assert_eq!(status.problems, [Problem::Late { version: 1, file: "a".to_owned(), current: 2 }]);
         assert!(status.pending.is_empty());
     }
 
     #[test]
+    fn what_is_opt_in_waits_until_it_is_asked_for_or_needed() {
+        let known = [file("V1__a", "1"), file("V2__b", "2"), file("V3__c", "3")];
+        let last = status(&known, &BTreeSet::from([2, 3]), &[done("V1__a", "1")]);
+        assert_eq!((versions(&last.pending), versions(&last.optional)), (vec![], vec![2, 3]));
+        assert_eq!((last.latest, last.is_clean()), (Some(1), true));
+        assert_eq!(versions(&up_to(&last, &known, Some(2)).unwrap()), [2]);
+        let within = status(&known, &BTreeSet::from([2]), &[done("V1__a", "1")]);
+        assert_eq!(versions(&within.pending), [2, 3]);
+    }
+
+    #[test]
     fn a_target_must_exist_and_lie_ahead() {
         let known = [file("V1__a", "1"), file("V2__b", "2")];
-        let fresh = status(&known, &[]);
+        let fresh = status(&known, &BTreeSet::new(), &[]);
         assert!(up_to(&fresh, &known, Some(3)).unwrap_err().0.contains("from 1 to 2"));
-        let full = status(&known, &[done("V1__a", "1"), done("V2__b", "2")]);
+        let full = status(&known, &BTreeSet::new(), &[done("V1__a", "1"), done("V2__b", "2")]);
         assert!(up_to(&full, &known, Some(1)).unwrap_err().0.contains("version 2 already"));
         assert!(up_to(&full, &known, Some(2)).unwrap().is_empty());
     }

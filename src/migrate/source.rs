@@ -1,8 +1,8 @@
 //! Where migrations come from: embedded in this program, or a directory. Every name is checked here, because refinery
 //! skips a file that it does not understand.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use refinery_core::Migration;
 
 use super::lint::{Waivers, WaiversError};
+use super::script::{self, Script, ScriptError};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -66,6 +67,14 @@ pub enum SourceError {
     /// The waivers beside them cannot be understood.
     #[error(transparent)]
     Waivers(#[from] WaiversError),
+    /// A file cannot be understood.
+    #[error("{file}:{error}")]
+    Script {
+        /// The file.
+        file: String,
+        /// Where and what.
+        error: ScriptError,
+    },
     /// There is nothing to apply, which is hardly what was meant.
     #[error("{dir} holds no migration", dir = dir.display())]
     Empty {
@@ -111,6 +120,36 @@ impl Source {
         }
         let (paths, migrations) = known.into_values().unzip();
         Ok(Self { origin: Some(dir.to_owned()), migrations, paths })
+    }
+
+    /// The migration with this version.
+    #[must_use]
+    pub fn migration(&self, version: i64) -> Option<&Migration> {
+        self.migrations.iter().find(|one| one.version() == version)
+    }
+
+    /// What the file of this version says.
+    ///
+    /// # Errors
+    /// When it cannot be understood, naming the place.
+    pub fn script(&self, version: i64) -> Result<Script, SourceError> {
+        let migration = self.migration(version);
+        let sql = migration.and_then(Migration::sql).unwrap_or_default();
+        script::parse(sql).map_err(|error| SourceError::Script { file: self.file(version), error })
+    }
+
+    /// The file of this version, for messages.
+    #[must_use]
+    pub fn file(&self, version: i64) -> String {
+        let name = self.migration(version).map_or("", Migration::name);
+        format!("V{version}__{name}.sql")
+    }
+
+    /// Versions of the files that say of themselves that they are applied only when asked for.
+    #[must_use]
+    pub fn opt_in(&self) -> BTreeSet<i64> {
+        let says = |version: &i64| self.script(*version).is_ok_and(|script| script.opt_in);
+        self.migrations.iter().map(Migration::version).filter(says).collect()
     }
 
     /// The migrations, by version.

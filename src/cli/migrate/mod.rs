@@ -1,16 +1,19 @@
 //! `omtdb migrate`: what is applied, applying the rest, and whether the database is what the plan says.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use omtdb::migrate::{self, Applied, Options, Source, Status, Verified};
 use omtdb::verdict::Verdict;
 
-use super::migrate_lint;
+use self::manner::MannerArgs;
+
 use super::output::table;
 use super::place::PlaceArgs;
 use super::{Cx, Outcome};
+
+mod lint;
+mod manner;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -31,19 +34,24 @@ enum Action {
         after_help = "Changes nothing and takes no lock.\n\nExample, for a pipeline that must not deploy ahead of its database:\n  omtdb migrate status --check"
     )]
     Status(StatusArgs),
-    /// Apply pending migrations, each in a transaction of its own
+    /// Apply pending migrations, nobody kept waiting for longer than the lock timeout
     #[command(after_help = "\
-Only one omtdb applies migrations to a database at a time; the others wait. An interrupt takes back the migration \
-under way and keeps those before it; running the command again continues.
+A file's statements run in one transaction, tried again as a whole when a lock is not granted in time. Files with \
+statements that refuse a transaction, or with an `-- omtdb: online`, `backfill` or `check` directive, run step by step; \
+every step is in the journal (schema omtdb), and a run that was killed is continued by the next where it stopped.
+
+Only one omtdb applies migrations to a database at a time; the others wait. Files that say `-- omtdb: opt-in`, with \
+none after them that does not, are applied only as far as --target reaches.
 
 Examples:
   omtdb migrate apply --target 7                        no further than version 7
   omtdb migrate apply --migrations ./migrations         a branch's own files
+  omtdb migrate apply --lock-timeout 50ms --duty 20     for a database under heavy load
   omtdb migrate apply --wait 0s                         give up at once if somebody else applies")]
     Apply(ApplyArgs),
     /// Find what would stop the application, fail half-way or leave the wrong thing; exit 1 on an error
-    #[command(after_help = migrate_lint::HELP)]
-    Lint(migrate_lint::Args),
+    #[command(after_help = lint::HELP)]
+    Lint(lint::Args),
     /// Hold the live database against the plan's schema; exit 1 on drift
     #[command(
         after_help = "Reads the catalog of the schemas auth, interaction, media and users in one snapshot; changes nothing.\nLeaves of interaction.user_media may be split as long as every hash has exactly one leaf.\n\nExample:\n  omtdb migrate verify --json | jq -r '.drift[] | \"\\(.object) \\(.kind)\"'"
@@ -67,12 +75,8 @@ struct ApplyArgs {
     /// Version to stop after [default: the newest]
     #[arg(long, value_name = "VERSION")]
     target: Option<i64>,
-    /// How long to wait while another omtdb applies migrations to the same database
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
-    wait: Duration,
-    /// How long a statement may wait for a lock, holding up everybody who comes after it
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5s")]
-    lock_timeout: Duration,
+    #[command(flatten)]
+    manner: MannerArgs,
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -94,6 +98,10 @@ pub(crate) struct SourceArgs {
 }
 
 impl SourceArgs {
+    fn dir(&self) -> Option<&Path> {
+        self.migrations.as_deref()
+    }
+
     pub(crate) fn read(&self) -> anyhow::Result<Source> {
         Ok(self.migrations.as_deref().map_or_else(|| Ok(Source::embedded()), Source::read)?)
     }
@@ -103,7 +111,7 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     match args.action {
         Action::Status(args) => status(&args, cx).await,
         Action::Apply(args) => apply(&args, cx).await,
-        Action::Lint(args) => migrate_lint::run(args, cx).await,
+        Action::Lint(args) => lint::run(args, cx).await,
         Action::Verify(args) => verify(&args, cx).await,
     }
 }
@@ -119,7 +127,7 @@ async fn status(args: &StatusArgs, cx: &Cx) -> Outcome {
 async fn apply(args: &ApplyArgs, cx: &Cx) -> Outcome {
     let source = args.source.read()?;
     let place = args.place.resolve().await?;
-    let options = Options { last: args.target, wait: args.wait, lock_timeout: args.lock_timeout };
+    let options = Options { last: args.target, ..args.manner.options(args.source.dir())? };
     let applied = migrate::apply(&place.target, &source, &options, &cx.run).await;
     let applied = place.end(applied)?;
     cx.out.result(&applied, applied_text(&applied))?;
@@ -142,13 +150,20 @@ fn status_text(status: &Status) -> String {
         .pending
         .iter()
         .map(|one| [format!("V{}", one.version), one.name.clone(), "pending".to_owned()]);
-    let mut parts = vec![table(["version", "name", "applied"], done.chain(todo))];
+    let optional = status
+        .optional
+        .iter()
+        .map(|one| [format!("V{}", one.version), one.name.clone(), "opt-in".to_owned()]);
+    let mut parts = vec![table(["version", "name", "applied"], done.chain(todo).chain(optional))];
     parts.extend(status.problems.iter().map(ToString::to_string));
     parts.push(match (status.current, status.pending.len()) {
         (None, pending) => format!("nothing is applied, {pending} pending"),
         (Some(current), 0) => format!("at version {current}, nothing is pending"),
         (Some(current), pending) => format!("at version {current}, {pending} pending"),
     });
+    if let (Some(first), Some(last)) = (status.optional.first(), status.optional.last()) {
+        parts.push(format!("{first} to {last} are applied when --target reaches them"));
+    }
     parts.join("\n\n")
 }
 
@@ -158,12 +173,20 @@ fn applied_text(applied: &Applied) -> String {
     if applied.applied.is_empty() {
         return format!("nothing to apply; the database is at {current}");
     }
-    let steps = applied
-        .applied
-        .iter()
-        .map(|one| [format!("V{}", one.version), one.name.clone(), format!("{:.1}", one.ms)]);
+    let steps = applied.applied.iter().map(|one| {
+        let totals = &one.totals;
+        [
+            format!("V{}", one.version),
+            one.name.clone(),
+            format!("{:.1}", one.ms),
+            totals.steps.to_string(),
+            totals.retries.to_string(),
+            format!("{:.0}", totals.longest_lock_wait_ms),
+        ]
+    });
+    let heads = ["version", "name", "ms", "steps", "retries", "longest lock wait ms"];
     let count = applied.applied.len();
-    format!("{}\n\n{count} applied; the database is at {current}", table(["version", "name", "ms"], steps))
+    format!("{}\n\n{count} applied; the database is at {current}", table(heads, steps))
 }
 
 fn verified_text(verified: &Verified) -> String {

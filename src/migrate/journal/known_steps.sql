@@ -1,0 +1,18 @@
+-- known_steps: the last that is known of each step of a subject: version $1; or index $2 where that is null, since work on
+-- it was last done.
+SELECT DISTINCT ON (s.step)
+    s.step, s.digest, s.outcome, s.backend_pid,
+    a.pid IS NOT NULL AS alive
+FROM omtdb.migration_step AS s
+JOIN omtdb.migration_run AS r ON r.id = s.run
+LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = s.backend_pid AND a.backend_start = s.backend_start
+WHERE r.version IS NOT DISTINCT FROM $1::int8
+    AND (
+        $1::int8 IS NOT NULL
+        OR r.name = $2 AND r.id > coalesce((
+            SELECT pg_catalog.max(d.id) FROM omtdb.migration_run AS d
+            WHERE d.version IS NULL AND d.name = $2 AND d.outcome = 'done'
+        ), 0)
+    )
+    AND s.outcome <> 'forgotten'
+ORDER BY s.step, s.run DESC
