@@ -98,10 +98,12 @@ impl<'a> Hands<'a> {
         Ok(hands)
     }
 
-    /// Undoes what a migration set for the session.
+    /// Undoes what a migration set for the session. A batch of a walk sees what others have committed meanwhile, and is planned
+    /// for its own keys: a plan for any keys may read whole tables.
     pub(super) async fn wash(&self) -> anyhow::Result<()> {
         let clean = "RESET SESSION AUTHORIZATION; RESET ALL; SET statement_timeout = 0; \
-                     SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0";
+                     SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0; \
+                     SET default_transaction_isolation = 'read committed'; SET plan_cache_mode = force_custom_plan";
         self.session.batch_execute(clean).await.doing(|| "reset the session".to_owned())?;
         match self.session.batch_execute(NOTICE).await.map_err(PgError::from) {
             // Where the server's system cannot notice, the next run waits for what the statement has locked.

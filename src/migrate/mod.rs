@@ -22,21 +22,28 @@ mod online;
 mod plan;
 pub mod script;
 pub mod source;
+pub mod steps;
 mod stepwise;
 mod sweep;
 mod together;
 mod watch;
 mod work;
 
-pub use apply::{Options, apply};
+pub use apply::{Options, PlanChanged, apply};
 pub use journal::{Provenance, Totals};
 pub use lock::{Busy, KEY as LOCK_KEY};
 pub use plan::Problem;
 pub use source::{Source, SourceError};
+pub use steps::{Plan, plan};
 
 /// Every query of this module by its file's name; those of the journal need its tables ([`journal::TABLES`]).
 pub fn queries() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let own = [("watch", watch::WATCH), ("detaching", stepwise::DETACHING), ("history", history::HISTORY)];
+    let own = [
+        ("watch", watch::WATCH),
+        ("detaching", stepwise::DETACHING),
+        ("history", history::HISTORY),
+        ("sizes", steps::SIZES),
+    ];
     let locks = [("lock", lock::LOCK), ("lock_holder", lock::HOLDER)];
     let journal = journal::QUERIES.into_iter().chain(sweep::QUERIES);
     own.into_iter().chain(locks).chain(journal).chain(online::standing::QUERIES)
@@ -53,15 +60,17 @@ pub async fn status(target: &Target, source: &Source) -> anyhow::Result<Status> 
     Ok(plan::status(source.migrations(), &source.opt_in(), &applied))
 }
 
-/// Holds `target`'s database against the plan's schema.
+/// Holds `target`'s database against the plan's schema at the version that its history says; without a history, against
+/// the first phase's.
 ///
 /// # Errors
 /// When the server cannot be reached, or its catalog cannot be read.
 pub async fn verify(target: &Target) -> anyhow::Result<Verified> {
     let mut session = Session::connect(target, "verify").await?;
+    let current = history::read(&session).await?.iter().map(refinery_core::Migration::version).max();
     let live = schema::read(&mut session).await?;
     session.close().await;
-    Ok(Verified { drift: schema::diff(&schema::PLAN, &live) })
+    Ok(Verified { drift: schema::diff(&schema::plan::at(current.unwrap_or_default()), &live) })
 }
 
 /// What `migrate status` reports.

@@ -17,6 +17,7 @@ use super::journal;
 use super::script::{Name, NewIndex};
 use super::watch::Glance;
 use super::work::Work;
+use crate::pg::Session;
 use crate::run;
 
 /// Makes `index`, with at most `jobs` builds at once.
@@ -33,6 +34,40 @@ pub(super) async fn create(work: &Work<'_>, index: &NewIndex, jobs: usize) -> an
             Next::Steps(tasks) => carry_out(work, tasks, jobs, &progress).await?,
         }
     }
+}
+
+/// The statements that are left to make `index`, in order; none can be told for a table that is not there yet.
+pub(super) async fn outline(
+    session: &Session,
+    index: &NewIndex,
+    ours: &HashSet<String>,
+) -> anyhow::Result<Vec<String>> {
+    let Some(table) = standing::find(session, &index.table.quoted()).await? else { return Ok(Vec::new()) };
+    let standing = standing::read(session, table.oid).await?;
+    Ok(create::outline(index, &standing, ours)?.into_iter().map(|task| task.sql).collect())
+}
+
+/// The statements that are left to rebuild the index called `name`.
+pub(super) async fn rebuild_outline(
+    session: &Session,
+    name: &Name,
+    begun: &HashMap<String, bool>,
+) -> anyhow::Result<Vec<String>> {
+    let table = standing::find(session, &name.quoted()).await?.and_then(|index| index.table);
+    let Some(table) = table else { return Ok(Vec::new()) };
+    let standing = standing::read(session, table).await?;
+    Ok(rebuild::next(&name.name, &standing, begun).into_iter().map(|task| task.sql).collect())
+}
+
+/// The statement that drops the index called `name`.
+pub(super) async fn drop_sql(session: &Session, name: &Name) -> anyhow::Result<String> {
+    let plain = standing::find(session, &name.quoted()).await?.is_some_and(|index| index.kind == "i");
+    Ok(drop_statement(name, plain))
+}
+
+fn drop_statement(name: &Name, concurrently: bool) -> String {
+    let gently = if concurrently { "CONCURRENTLY " } else { "" };
+    format!("DROP INDEX {gently}{}", name.quoted())
 }
 
 /// Rebuilds the index called `name`, with at most `jobs` rebuilds at once; proves that it is valid afterwards.
@@ -70,8 +105,7 @@ pub(super) async fn drop_index(work: &Work<'_>, name: &Name) -> anyhow::Result<(
         return Ok(());
     };
     let concurrently = index.kind == "i";
-    let gently = if concurrently { "CONCURRENTLY " } else { "" };
-    let task = Task { step, sql: format!("DROP INDEX {gently}{}", name.quoted()), concurrently };
+    let task = Task { step, sql: drop_statement(name, concurrently), concurrently };
     let progress = work.run.task(&format!("drop {name}"), None, "steps");
     carry_out(work, vec![task], 1, &progress).await
 }
