@@ -32,6 +32,7 @@ mod generate_parts;
 mod generate_shards;
 mod harness;
 mod lint;
+mod lint_command;
 mod migrate;
 mod partition;
 mod phase_two;

@@ -8,10 +8,10 @@ use omtdb::report;
 use omtdb::verdict::Verdict;
 use serde::Serialize;
 
+use super::super::output::table;
+use super::super::place::PlaceArgs;
+use super::super::{Cx, Outcome};
 use super::SourceArgs;
-use crate::cli::output::table;
-use crate::cli::place::PlaceArgs;
-use crate::cli::{Cx, Outcome};
 
 pub(super) const HELP: &str = "\
 Without a database it goes by the files alone, each building on those before it. With --url or --scratch it goes by \
