@@ -77,6 +77,8 @@ async fn the_command_goes_by_the_database() {
     assert_eq!(offline.status.code(), Some(0), "{}", text(&offline));
     let live = lint(&args);
     assert_eq!(live.status.code(), Some(1), "{}", text(&live));
+    let whole = lint(&[&args[..2], &[args[3]]].concat());
+    assert_eq!(whole.status.code(), Some(1), "{}", text(&whole));
     write(dir, "waivers.yaml", "- { migration: 1, rule: concurrently-on-partitioned, reason: a test }\n");
     let waived = lint(&args);
     assert_eq!((waived.status.code(), &json(&waived)["waived"][0]["reason"]), (Some(0), &"a test".into()));

@@ -28,7 +28,7 @@ Examples:
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Files to lint [default: every migration; with a database, the pending ones]
+    /// Files to lint, or a directory of them [default: every migration; with a database, the pending ones]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Also write the findings as SARIF
@@ -62,18 +62,28 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
 
 /// The files that are linted, and those that they build upon.
 fn set(args: &Args) -> anyhow::Result<Set> {
-    let known = match (&args.source.migrations, args.files.first()) {
+    let known = match (&args.source.migrations, args.files.as_slice()) {
+        (None, [dir]) if is_whole(args) => return Ok(Set::directory(dir)?),
         (Some(dir), _) => Set::directory(dir)?,
-        (None, Some(first)) => Set::beside(first)?,
-        (None, None) => Set::embedded()?,
+        (None, [first, ..]) => Set::beside(first)?,
+        (None, []) => Set::embedded()?,
     };
     Ok(if args.files.is_empty() { known } else { known.naming(&args.files)? })
+}
+
+/// Whether a whole set is linted, and no file of it by name.
+fn is_whole(args: &Args) -> bool {
+    match args.files.as_slice() {
+        [] => true,
+        [one] => one.is_dir(),
+        _ => false,
+    }
 }
 
 async fn live(args: &Args, set: Set) -> anyhow::Result<Linted> {
     let place = args.place.resolve().await?;
     let session = Session::connect(&place.target, "migrate").await?;
-    let set = set.pending(&session, !args.files.is_empty()).await?;
+    let set = set.pending(&session, !is_whole(args)).await?;
     let catalog = Catalog::read(&session).await?;
     session.close().await;
     Ok(set.lint(catalog))

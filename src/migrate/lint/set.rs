@@ -64,7 +64,9 @@ impl Set {
     /// # Errors
     /// When a file cannot be read.
     pub fn naming(self, paths: &[PathBuf]) -> Result<Self, SourceError> {
-        let named: Vec<File> = paths.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+        let once = |(at, path): &(usize, &PathBuf)| !paths[..*at].iter().any(|other| is_same(path, other));
+        let named = paths.iter().enumerate().filter(once).map(|(_, path)| read(path));
+        let named: Vec<File> = named.collect::<Result<_, _>>()?;
         let is_named = |file: &File| paths.iter().any(|path| is_same(path, Path::new(&file.name)));
         let others = self.files.into_iter().filter(|file| !is_named(file));
         let known = others.map(|file| File { wanted: false, ..file });
@@ -141,7 +143,7 @@ mod tests {
         for name in ["V10__c.sql", "V9__b.sql", "V1__a.sql", "notes.sql"] {
             fs::write(path(name), "SELECT 1").unwrap();
         }
-        let named = [path("V9__b.sql"), path("notes.sql")];
+        let named = [path("V9__b.sql"), path("notes.sql"), path("V9__b.sql")];
         let set = Set::beside(&named[0]).unwrap().naming(&named).unwrap();
         let expected = [(Some(1), false), (Some(9), true), (Some(10), false), (None, true)];
         assert_eq!(wanted(&set), expected);

@@ -266,4 +266,8 @@ fn files_build_on_one_another() {
 fn results_cross_threads() {
     fn crosses<T: Send + Sync>() {}
     crosses::<(Linted, Catalog, Waivers)>();
+    fn waits<T: Send>(_: &T) {}
+    fn _while_it_runs(source: &Source, session: &Session) {
+        waits(&before_apply(source, &[], session));
+    }
 }

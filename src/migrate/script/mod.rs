@@ -189,6 +189,8 @@ pub enum Fault {
     Transaction,
     /// Statements that run in a transaction stand beside some that cannot.
     Mixed,
+    /// A statement lacks what it needs: rows, values, or the session of the one before.
+    Lacking,
 }
 
 impl ScriptError {

@@ -11,6 +11,7 @@ pub(super) fn lost_setting(at: Position) -> ScriptError {
         "a setting of the session would be gone when a later run continues after it",
         "take it out: lock and statement limits are omtdb's to set",
     )
+    .of_fault(Fault::Lacking)
 }
 
 /// What no file may hold, whatever stands around it.
@@ -28,7 +29,8 @@ pub(super) fn what_no_file_may_hold(node: &SyntaxNode, at: Position) -> Result<(
             at,
             "COPY FROM STDIN has no data here",
             "write an INSERT, or load data by `omtdb generate`",
-        ));
+        )
+        .of_fault(Fault::Lacking));
     }
     Ok(())
 }
@@ -49,7 +51,8 @@ pub(super) fn form(statement: &Statement, node: &SyntaxNode) -> Result<(), Scrip
         Form::Plain if tree::says(node, SyntaxKind::POSITIONAL_PARAM) && (select || change) => refuse(
             "a statement without a directive has no parameters",
             "write `-- omtdb: backfill TABLE by KEY` before it, or values",
-        ),
+        )
+        .map_err(|error| error.of_fault(Fault::Lacking)),
         Form::Plain => Ok(()),
         Form::Online { .. } => online_form(statement, node),
         Form::Backfill(_) if !(select || change) => {

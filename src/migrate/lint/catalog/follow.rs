@@ -24,7 +24,7 @@ impl Catalog {
             What::DropIndex { index, .. } => drop(self.indexes.remove(index)),
             What::RenameIndex { index, to } => self.rename_index(index, to),
             What::Write(table) => self.write(table),
-            What::EndsTransaction | What::Call(_) => {}
+            What::Block | What::EndsTransaction | What::Call(_) => {}
         }
     }
 

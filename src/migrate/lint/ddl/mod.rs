@@ -68,6 +68,8 @@ pub(super) enum What {
     RenameIndex { index: Name, to: String },
     /// Writes rows.
     Write(Name),
+    /// Runs procedural code, which may make, attach and drop what no rule sees.
+    Block,
     /// Ends a transaction from inside a block of procedural code.
     EndsTransaction,
     /// Calls a procedure, which may end the transaction.
@@ -83,6 +85,13 @@ pub(super) fn read(text: &str) -> Option<Vec<Said>> {
     let statements = file.syntax_node();
     let statements = statements.children().filter(|node| node.kind() != K::EMPTY_STMT);
     Some(statements.map(|node| Said { span: span(&node), changes: changes(&node) }).collect())
+}
+
+impl Said {
+    /// Whether it may do what no rule sees.
+    pub(super) fn is_block(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change.what, What::Block))
+    }
 }
 
 /// The bytes of `node`, without what only surrounds it.
@@ -120,7 +129,7 @@ fn changes(node: &SyntaxNode) -> Vec<Change> {
         K::INSERT | K::UPDATE | K::DELETE | K::MERGE | K::COPY => {
             maybe(tree::name(node).map(full).map(What::Write))
         }
-        K::DO => ends(node),
+        K::DO => one(What::Block).into_iter().chain(ends(node)).collect(),
         K::CALL => maybe(tree::name(node).map(What::Call)),
         _ => Vec::new(),
     }

@@ -1,5 +1,6 @@
 //! Rules of our own, one a file, and the list of all.
 
+mod cannot_run;
 mod concurrently_on_partitioned;
 mod directive;
 mod duplicate_version;
@@ -77,9 +78,10 @@ struct Rule {
     check: Check,
 }
 
-const OWN: [Rule; 16] = [
+const OWN: [Rule; 17] = [
     syntax::RULE,
     directive::RULE,
+    cannot_run::RULE,
     concurrently_on_partitioned::RULE,
     index_blocks_writes::RULE,
     index_left_invalid::RULE,
