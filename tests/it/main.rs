@@ -34,6 +34,8 @@ mod harness;
 mod lint;
 mod lint_command;
 mod migrate;
+mod migrate_online;
+mod migrate_resume;
 mod partition;
 mod phase_two;
 mod phase_two_writes;
