@@ -267,7 +267,5 @@ fn results_cross_threads() {
     fn crosses<T: Send + Sync>() {}
     crosses::<(Linted, Catalog, Waivers)>();
     fn waits<T: Send>(_: &T) {}
-    fn _while_it_runs(source: &Source, session: &Session) {
-        waits(&before_apply(source, &[], session));
-    }
+    let _: fn(&Source, &Session) = |source, session| waits(&before_apply(source, &[], session));
 }
