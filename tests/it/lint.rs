@@ -91,6 +91,19 @@ async fn an_index_without_its_parts_is_invalid() {
     assert!(session.query_one(valid, &[]).await.unwrap().get::<_, bool>(0));
 }
 
+#[tokio::test]
+async fn if_not_exists_is_content_with_an_invalid_index() {
+    let server = Server::start();
+    let (_, session) = notes(&server).await;
+    session.batch_execute("CREATE TABLE t.twice AS SELECT 1 AS n FROM generate_series(1, 2)").await.unwrap();
+    let create = |if_not: &str| format!("CREATE UNIQUE INDEX CONCURRENTLY {if_not} i ON t.twice (n)");
+    assert_eq!(refused(&session, &create("")).await, "23505");
+    assert_eq!(found(&session, &create("IF NOT EXISTS")).await, ["index-if-not-exists"]);
+    session.batch_execute(&create("IF NOT EXISTS")).await.unwrap();
+    let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 't.i'::regclass";
+    assert!(!session.query_one(valid, &[]).await.unwrap().get::<_, bool>(0));
+}
+
 /// Rows that ATTACH reads of a leaf, as the server counts them in the transaction that attaches.
 async fn rows_read_by(session: &Session, attach: &str) -> i64 {
     let read = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relid = 't.notes_m2_r1'::regclass";
