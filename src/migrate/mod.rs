@@ -16,6 +16,7 @@ mod executor;
 mod hands;
 mod history;
 pub mod journal;
+pub mod lint;
 mod lock;
 mod online;
 mod plan;

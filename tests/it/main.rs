@@ -31,6 +31,8 @@ mod generate;
 mod generate_parts;
 mod generate_shards;
 mod harness;
+mod lint;
+mod lint_command;
 mod migrate;
 mod migrate_load;
 mod migrate_online;

@@ -12,6 +12,7 @@ use super::output::table;
 use super::place::PlaceArgs;
 use super::{Cx, Outcome};
 
+mod lint;
 mod manner;
 mod plan;
 
@@ -21,6 +22,7 @@ Examples:
   omtdb migrate status --url postgresql://app@db/omt    what is applied, what is pending
   omtdb migrate plan --url postgresql://app@db/omt      what applying it would do, and whom it would keep waiting
   omtdb migrate apply --scratch                         build the schema on a throw-away server
+  omtdb migrate lint                                    would a migration stop the application?
   omtdb migrate verify --url postgresql://app@db/omt    is the database what the plan says?")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -52,6 +54,9 @@ Examples:
   omtdb migrate apply --lock-timeout 50ms --duty 20     for a database under heavy load
   omtdb migrate apply --wait 0s                         give up at once if somebody else applies")]
     Apply(ApplyArgs),
+    /// Find what would stop the application, fail half-way or leave the wrong thing; exit 1 on an error
+    #[command(after_help = lint::HELP)]
+    Lint(lint::Args),
     /// Hold the live database against the plan's schema; exit 1 on drift
     #[command(
         after_help = "Reads the catalog of the schemas auth, interaction, media and users in one snapshot; changes nothing.\nLeaves of interaction.user_media may be split as long as every hash has exactly one leaf.\n\nExample:\n  omtdb migrate verify --json | jq -r '.drift[] | \"\\(.object) \\(.kind)\"'"
@@ -96,7 +101,7 @@ struct VerifyArgs {
 pub(crate) struct SourceArgs {
     /// Directory of V<version>__<words>.sql files to use instead of those built into omtdb
     #[arg(long, value_name = "DIR")]
-    migrations: Option<PathBuf>,
+    pub(super) migrations: Option<PathBuf>,
 }
 
 impl SourceArgs {
@@ -114,6 +119,7 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
         Action::Status(args) => status(&args, cx).await,
         Action::Plan(args) => plan::run(&args, cx).await,
         Action::Apply(args) => apply(&args, cx).await,
+        Action::Lint(args) => lint::run(args, cx).await,
         Action::Verify(args) => verify(&args, cx).await,
     }
 }

@@ -4,16 +4,17 @@
 mod directive;
 pub(super) mod locks;
 mod needs;
-mod reading;
+mod refused;
 pub(super) mod tree;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
+use self::directive::Directive;
 pub use self::directive::{Sweep, Waiver};
 pub use self::locks::{Lock, LockMode};
-pub use self::reading::parse;
 
 /// A name with or without its schema, folded as PostgreSQL folds it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -167,6 +168,8 @@ pub struct NewIndex {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{line}:{column}: {what}\n  help: {help}", line = at.line, column = at.column)]
 pub struct ScriptError {
+    /// Which kind of mistake it is.
+    pub fault: Fault,
     /// Where.
     pub at: Position,
     /// What is wrong.
@@ -175,10 +178,176 @@ pub struct ScriptError {
     pub help: String,
 }
 
+/// A kind of mistake in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is no SQL.
+    Syntax,
+    /// A directive is none, or says what its statement cannot do.
+    Directive,
+    /// A statement begins or ends a transaction.
+    Transaction,
+    /// Statements that run in a transaction stand beside some that cannot.
+    Mixed,
+    /// A statement lacks what it needs: rows, values, or the session of the one before.
+    Lacking,
+}
+
 impl ScriptError {
     fn new(at: Position, what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { at, what: what.into(), help: help.into() }
+        Self { fault: Fault::Directive, at, what: what.into(), help: help.into() }
     }
+
+    fn of_fault(self, fault: Fault) -> Self {
+        Self { fault, ..self }
+    }
+}
+
+/// Understands the text of a migration.
+///
+/// # Errors
+/// At the first place where the text is no SQL, a directive is none, or statements do not go together.
+pub fn parse(text: &str) -> Result<Script, ScriptError> {
+    let file = SourceFile::parse(text);
+    if let Some(error) = file.errors().first() {
+        let at = Position::of(text, error.range().start().into());
+        let error = ScriptError::new(at, error.message(), "this is no SQL that PostgreSQL understands");
+        return Err(error.of_fault(Fault::Syntax));
+    }
+    let mut reading = Reading { text, ..Reading::default() };
+    for element in file.syntax_node().descendants_with_tokens() {
+        match &element {
+            squawk_syntax::SyntaxElement::Token(token) if token.kind() == SyntaxKind::COMMENT => {
+                let outside = token.parent().is_some_and(|node| node.kind() == SyntaxKind::SOURCE_FILE);
+                reading.comment(token.text(), token.text_range().start().into(), outside)?;
+            }
+            _ => {}
+        }
+        if let Some(node) = element.as_node().filter(|node| is_statement(node)) {
+            reading.statement(node)?;
+        }
+    }
+    reading.end()
+}
+
+fn is_statement(node: &SyntaxNode) -> bool {
+    let top = node.parent().is_some_and(|parent| parent.kind() == SyntaxKind::SOURCE_FILE);
+    top && node.kind() != SyntaxKind::EMPTY_STMT
+}
+
+/// A file, read so far.
+#[derive(Default)]
+struct Reading<'a> {
+    text: &'a str,
+    opt_in: bool,
+    no_transaction: bool,
+    form: Option<(Position, Form)>,
+    waivers: Vec<Waiver>,
+    statements: Vec<Statement>,
+}
+
+impl Reading<'_> {
+    fn comment(&mut self, comment: &str, offset: usize, outside: bool) -> Result<(), ScriptError> {
+        let at = Position::of(self.text, offset);
+        let refuse = |what: &str, help: &str| Err(ScriptError::new(at, what, help));
+        let read = directive::parse(comment, at.line);
+        let Some(directive) = read.map_err(|wrong| ScriptError::new(at, wrong.what, wrong.help))? else {
+            return Ok(());
+        };
+        if !outside || !self.begins_line(offset) {
+            return refuse(
+                "a directive stands inside a statement, or after one",
+                "give it a line of its own before the statement",
+            );
+        }
+        match directive {
+            Directive::NoTransaction | Directive::OptIn if !self.statements.is_empty() => {
+                return refuse("this directive is about the whole file", "put it before the first statement");
+            }
+            Directive::NoTransaction => self.no_transaction = true,
+            Directive::OptIn => self.opt_in = true,
+            Directive::Allow(waiver) => self.waivers.push(waiver),
+            _ if self.form.is_some() => {
+                return refuse("two directives say how one statement is run", "keep one of them");
+            }
+            Directive::Online { jobs } => self.form = Some((at, Form::Online { jobs })),
+            Directive::Backfill(sweep) => self.form = Some((at, Form::Backfill(sweep))),
+            Directive::Check(sweep) => self.form = Some((at, Form::Check(sweep))),
+        }
+        Ok(())
+    }
+
+    fn begins_line(&self, offset: usize) -> bool {
+        let before = self.text.get(..offset).unwrap_or_default();
+        before.rsplit('\n').next().is_none_or(|line| line.trim().is_empty())
+    }
+
+    fn statement(&mut self, node: &SyntaxNode) -> Result<(), ScriptError> {
+        let at = Position::of(self.text, node.text_range().start().into());
+        refused::what_no_file_may_hold(node, at)?;
+        let text = node.text().to_string();
+        let statement = Statement {
+            sql: text.trim_end().trim_end_matches(';').trim_end().to_owned(),
+            at,
+            form: self.form.take().map_or(Form::Plain, |(_, form)| form),
+            refuses_transaction: needs::refuses_transaction(node),
+            locks: locks::of(node),
+            act: act(node),
+            waivers: std::mem::take(&mut self.waivers),
+        };
+        refused::form(&statement, node)?;
+        if self.no_transaction && needs::changes_session(node) {
+            return Err(refused::lost_setting(at));
+        }
+        self.statements.push(statement);
+        Ok(())
+    }
+
+    fn end(self) -> Result<Script, ScriptError> {
+        if let Some((at, _)) = self.form {
+            return Err(ScriptError::new(
+                at,
+                "no statement follows this directive",
+                "put it before the statement that it is about",
+            ));
+        }
+        let mode = refused::mode(&self.statements, self.no_transaction)?;
+        Ok(Script { opt_in: self.opt_in, mode, statements: self.statements })
+    }
+}
+
+fn act(node: &SyntaxNode) -> Act {
+    match node.kind() {
+        SyntaxKind::CREATE_INDEX => new_index(node).map_or(Act::Other, Act::CreateIndex),
+        SyntaxKind::DROP_INDEX => Act::DropIndex(
+            tree::all(node, SyntaxKind::INDEX_REF).filter_map(|one| tree::name(&one)).collect(),
+        ),
+        SyntaxKind::REINDEX => {
+            let index = tree::find(node, SyntaxKind::REINDEX_TARGET_INDEX).and_then(|one| tree::name(&one));
+            index.map_or(Act::Other, Act::Reindex)
+        }
+        SyntaxKind::ALTER_TABLE => detach(node).unwrap_or(Act::Other),
+        _ => Act::Other,
+    }
+}
+
+fn new_index(node: &SyntaxNode) -> Option<NewIndex> {
+    let table = tree::find(node, SyntaxKind::TABLE_RELATION_NAME)?;
+    let name = tree::find(node, SyntaxKind::INDEX).and_then(|one| tree::name(&one));
+    let text = node.text().to_string();
+    let after = usize::from(table.text_range().end() - node.text_range().start());
+    Some(NewIndex {
+        name: name.map(|one| one.name).unwrap_or_default(),
+        table: tree::name(&table)?,
+        unique: tree::says(node, SyntaxKind::UNIQUE_KW),
+        definition: text.get(after..)?.trim().trim_end_matches(';').trim_end().to_owned(),
+    })
+}
+
+fn detach(node: &SyntaxNode) -> Option<Act> {
+    let action = tree::find(node, SyntaxKind::DETACH_PARTITION)?;
+    tree::says(&action, SyntaxKind::CONCURRENTLY_KW).then_some(())?;
+    Some(Act::Detach { parent: tree::name(node)?, leaf: tree::name(&action)? })
 }
 
 #[cfg(test)]
