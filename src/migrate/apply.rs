@@ -6,11 +6,13 @@ use anyhow::Context as _;
 use refinery_core::{Migration, Runner, Target as Until};
 
 use super::executor::Executor;
-use super::hands::Hands;
+use super::hands::{Hands, Policy};
 use super::journal::{self, Ending, Journal, Provenance, Subject};
+use super::lint::{self, Finding};
 use super::lock::Lock;
 use super::source::Source;
 use super::steps::{self, Plan};
+use super::watch::Waits;
 use super::work::{PATIENCE, Work};
 use super::{Applied, Known, Step, history, plan, stepwise};
 use crate::pg::{Patience, Target};
@@ -24,6 +26,8 @@ pub struct Options {
     pub last: Option<i64>,
     /// The plan to carry out; with another one nothing is done.
     pub expected: Option<Plan>,
+    /// Whether errors that the lint finds keep everything from being applied.
+    pub lint: bool,
     /// How long to wait for another migrator of the same database.
     pub wait: Duration,
     /// How long statements that others queue behind wait for locks, and how long they are tried again.
@@ -41,6 +45,7 @@ impl Default for Options {
         Self {
             last: None,
             expected: None,
+            lint: true,
             wait: Duration::from_secs(300),
             locks: Patience::default(),
             patience: PATIENCE,
@@ -84,6 +89,7 @@ async fn apply_locked(
         source.script(next.version)?;
     }
     let hands = Hands::new(target, lock, run).await?;
+    refuse_unsafe(&hands, source, &todo, options).await?;
     let progress = run.task("migrate", Some(todo.len() as u64), "migrations");
     let mut done = Applied { applied: Vec::new(), current: status.current };
     for next in todo {
@@ -102,6 +108,41 @@ async fn apply_locked(
 #[derive(Debug, thiserror::Error)]
 #[error("the plan no longer holds; nothing was applied\n{}\n  help: plan again, and have the new plan looked at", .0.iter().map(|one| format!("  {one}")).collect::<Vec<_>>().join("\n"))]
 pub struct PlanChanged(pub Vec<String>);
+
+/// The lint found errors that nobody waived.
+#[derive(Debug, thiserror::Error)]
+#[error("the lint found {} in what is pending; nothing was applied\n{}\n  help: mend the files, say why it may be by `-- omtdb: allow RULE: REASON`, or apply with --no-lint", errors(.0), .0.iter().map(|one| one.render(false)).collect::<Vec<_>>().join("\n\n"))]
+pub struct Unsafe(pub Vec<Finding>);
+
+fn errors(found: &[Finding]) -> String {
+    if found.len() == 1 { "1 error".to_owned() } else { format!("{} errors", found.len()) }
+}
+
+/// Refuses what would stop the application, fail half-way or leave the wrong thing; what is only advice is a note.
+async fn refuse_unsafe(
+    hands: &Hands<'_>,
+    source: &Source,
+    todo: &[Known],
+    options: &Options,
+) -> anyhow::Result<()> {
+    let versions: Vec<i64> = todo.iter().map(|one| one.version).collect();
+    if !options.lint || versions.is_empty() {
+        return Ok(());
+    }
+    // Reading waits for whoever has a table for itself, and nobody waits behind it: it may take all the time there is.
+    let policy = Policy::Brisk(Patience { lock_timeout: options.locks.budget, ..options.locks });
+    let mut waits = Waits::default();
+    hands.follow(&policy).await?;
+    let catalog = hands.carry(lint::Catalog::read(&hands.session), &policy, &mut waits, |_| {}).await;
+    let catalog = catalog.map_err(|stop| stop.explained(&waits)).context("lint what is pending")?;
+    let found = lint::before_apply(source, &versions, catalog)?.findings;
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|finding| finding.severity == lint::Severity::Error);
+    if !warnings.is_empty() {
+        hands.run.note(format!("the lint has {} warnings; `omtdb migrate lint` shows them", warnings.len()));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Unsafe(errors).into()) }
+}
 
 /// The options by which to carry out the plan that was given, if one was; it is made again, and must be the same.
 async fn as_planned(target: &Target, source: &Source, options: &Options) -> anyhow::Result<Options> {

@@ -29,7 +29,7 @@ mod together;
 mod watch;
 mod work;
 
-pub use apply::{Options, PlanChanged, apply};
+pub use apply::{Options, PlanChanged, Unsafe, apply};
 pub use journal::{Provenance, Totals};
 pub use lock::{Busy, KEY as LOCK_KEY};
 pub use plan::Problem;

@@ -2,10 +2,12 @@
 //! nothing written. The database itself refuses writes meanwhile.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
+use super::lint::{self, Finding};
 use super::online;
 use super::plan::{self};
 use super::script::{Act, Form, Lock, LockMode, Mode, Statement};
@@ -47,6 +49,8 @@ pub struct Planned {
     pub mode: Mode,
     /// Its statements, in order.
     pub statements: Vec<PlannedStatement>,
+    /// What the lint says of its file, but for what is waived.
+    pub findings: Vec<Finding>,
 }
 
 /// A statement to be run.
@@ -93,6 +97,8 @@ pub async fn plan(target: &Target, source: &Source, options: &Options) -> anyhow
     let mut session = Session::connect(target, "plan").await?;
     let read_only = "SET default_transaction_read_only = on";
     session.batch_execute(read_only).await.doing(|| "make the session read-only".to_owned())?;
+    // Reading what an index or a size is waits for whoever has its table for itself, and nobody waits behind it.
+    session.limit(Duration::ZERO, options.locks.budget).await?;
     let planned = plan_in(&mut session, source, options).await;
     session.close().await;
     planned
@@ -108,6 +114,8 @@ pub(super) async fn plan_in(
     status.refuse_problems(source)?;
     let todo = plan::up_to(&status, source.migrations(), options.last)?;
     let journalled = journal::exists(session).await?;
+    let versions: Vec<i64> = todo.iter().map(|one| one.version).collect();
+    let found = lint::before_apply(source, &versions, lint::Catalog::read(session).await?)?.findings;
     let mut steps = Vec::new();
     for next in &todo {
         let known = match journalled {
@@ -120,7 +128,14 @@ pub(super) async fn plan_in(
         for (at, statement) in script.statements.iter().enumerate() {
             statements.push(planner.statement(at + 1, statement, script.mode).await?);
         }
-        steps.push(Planned { version: next.version, name: next.name.clone(), mode: script.mode, statements });
+        let findings = found.iter().filter(|one| one.version == Some(next.version)).cloned().collect();
+        steps.push(Planned {
+            version: next.version,
+            name: next.name.clone(),
+            mode: script.mode,
+            statements,
+            findings,
+        });
     }
     let schemas = schema::user_schemas(session).await?;
     let schemas: Vec<&str> = schemas.iter().map(String::as_str).collect();

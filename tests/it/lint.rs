@@ -348,10 +348,10 @@ async fn the_shipped_migrations_pass_before_they_are_applied() {
     let session = server.session(&target.dbname).await;
     let source = Source::embedded();
     let all: Vec<i64> = source.migrations().iter().map(|one| one.version()).collect();
-    let linted = before_apply(&source, &all, &session).await.unwrap();
+    let linted = before_apply(&source, &all, Catalog::read(&session).await.unwrap()).unwrap();
     assert_eq!((linted.findings, linted.files), (Vec::new(), all.len()));
     let migrated = server.migrated().await;
     let session = server.session(&migrated.dbname).await;
-    let none = before_apply(&source, &[], &session).await.unwrap();
+    let none = before_apply(&source, &[], Catalog::read(&session).await.unwrap()).unwrap();
     assert_eq!((none.files, none.verdict()), (0, Verdict::Pass));
 }

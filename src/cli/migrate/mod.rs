@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use omtdb::migrate::{self, Applied, Options, PlanChanged, Source, Status, Verified};
+use omtdb::migrate::{self, Applied, Options, PlanChanged, Source, Status, Unsafe, Verified};
 use omtdb::verdict::Verdict;
 
 use self::manner::MannerArgs;
@@ -52,7 +52,9 @@ Examples:
   omtdb migrate apply --target 7                        no further than version 7
   omtdb migrate apply --migrations ./migrations         a branch's own files
   omtdb migrate apply --lock-timeout 50ms --duty 20     for a database under heavy load
-  omtdb migrate apply --wait 0s                         give up at once if somebody else applies")]
+  omtdb migrate apply --wait 0s                         give up at once if somebody else applies
+
+Exit codes: 1 when the lint finds an error in what is pending, or --plan no longer holds; nothing is applied then.")]
     Apply(ApplyArgs),
     /// Find what would stop the application, fail half-way or leave the wrong thing; exit 1 on an error
     #[command(after_help = lint::HELP)]
@@ -82,6 +84,9 @@ struct ApplyArgs {
     target: Option<i64>,
     #[command(flatten)]
     plan: plan::PlanFile,
+    /// Apply in spite of errors that the lint finds
+    #[arg(long)]
+    no_lint: bool,
     #[command(flatten)]
     manner: MannerArgs,
     #[command(flatten)]
@@ -136,10 +141,15 @@ async fn apply(args: &ApplyArgs, cx: &Cx) -> Outcome {
     let source = args.source.read()?;
     let place = args.place.resolve().await?;
     let expected = args.plan.plan.as_deref().map(plan::read).transpose()?;
-    let options = Options { last: args.target, expected, ..args.manner.options(args.source.dir())? };
+    let options = Options {
+        last: args.target,
+        expected,
+        lint: !args.no_lint,
+        ..args.manner.options(args.source.dir())?
+    };
     let applied = migrate::apply(&place.target, &source, &options, &cx.run).await;
     let applied = match place.end(applied) {
-        Err(error) if error.is::<PlanChanged>() => {
+        Err(error) if error.is::<PlanChanged>() || error.is::<Unsafe>() => {
             cx.out.error(&error);
             return Ok(Verdict::Fail);
         }

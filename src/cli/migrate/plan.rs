@@ -84,7 +84,10 @@ fn step(step: &Planned) -> String {
         Mode::Stepwise => "step by step, each in the journal",
     };
     let statements: Vec<String> = step.statements.iter().map(statement).collect();
-    format!("V{}__{}: {how}\n{}", step.version, step.name, statements.join("\n"))
+    let findings: Vec<String> = step.findings.iter().map(|one| one.render(false)).collect();
+    let mut parts = vec![format!("V{}__{}: {how}\n{}", step.version, step.name, statements.join("\n"))];
+    parts.extend(findings);
+    parts.join("\n\n")
 }
 
 fn statement(statement: &PlannedStatement) -> String {

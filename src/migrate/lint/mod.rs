@@ -20,7 +20,7 @@ pub use self::rules::{About, about};
 pub use self::set::Set;
 pub use self::waiver::{Waivers, WaiversError};
 use super::source::Source;
-use crate::pg::Session;
+use crate::migrate::SourceError;
 use crate::verdict::Verdict;
 
 /// A migration to be linted, or one that others build upon.
@@ -72,14 +72,14 @@ pub fn lint(files: &[File], waivers: &Waivers, catalog: Catalog) -> Linted {
     Linted { files: wanted.len(), findings, waived }
 }
 
-/// Lints the migrations of `source` that are `pending` in the database of `session`, with what that has. Changes nothing.
+/// Lints the migrations of `source` that are `pending` in a database that has what `catalog` says.
 ///
 /// # Errors
-/// When the catalog cannot be read, or the waivers cannot be understood.
-pub async fn before_apply(source: &Source, pending: &[i64], session: &Session) -> anyhow::Result<Linted> {
+/// When the waivers cannot be understood.
+pub fn before_apply(source: &Source, pending: &[i64], catalog: Catalog) -> Result<Linted, SourceError> {
     let mut set = Set::of_source(source)?;
     set.files.retain(|file| file.version.is_some_and(|version| pending.contains(&version)));
-    Ok(set.lint(Catalog::read(session).await?))
+    Ok(set.lint(catalog))
 }
 
 #[cfg(test)]

@@ -267,5 +267,5 @@ fn results_cross_threads() {
     fn crosses<T: Send + Sync>() {}
     crosses::<(Linted, Catalog, Waivers)>();
     fn waits<T: Send>(_: &T) {}
-    let _: fn(&Source, &Session) = |source, session| waits(&before_apply(source, &[], session));
+    let _: fn(&crate::pg::Session) = |session| waits(&Catalog::read(session));
 }
