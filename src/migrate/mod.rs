@@ -15,6 +15,7 @@ mod apply;
 mod executor;
 mod hands;
 mod history;
+pub mod index;
 pub mod journal;
 mod lock;
 mod online;
@@ -38,7 +39,7 @@ pub fn queries() -> impl Iterator<Item = (&'static str, &'static str)> {
     let own = [("watch", watch::WATCH), ("detaching", stepwise::DETACHING), ("history", history::HISTORY)];
     let locks = [("lock", lock::LOCK), ("lock_holder", lock::HOLDER)];
     let journal = journal::QUERIES.into_iter().chain(sweep::QUERIES);
-    own.into_iter().chain(locks).chain(journal).chain(online::standing::QUERIES)
+    own.into_iter().chain(locks).chain(journal).chain(online::standing::QUERIES).chain(index::QUERIES)
 }
 
 /// What is applied to `target`'s database and what is not. Takes no lock, creates nothing.

@@ -32,6 +32,7 @@ mod generate_parts;
 mod generate_shards;
 mod harness;
 mod migrate;
+mod migrate_ops;
 mod report;
 mod schema;
 mod secure;

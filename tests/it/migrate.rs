@@ -15,14 +15,14 @@ use tempfile::TempDir;
 use crate::harness::{Server, command, json, omtdb, text};
 
 /// A database, and a directory of migrations to apply to it by command.
-struct Place {
-    server: Server,
-    target: Target,
-    dir: TempDir,
+pub(crate) struct Place {
+    pub(crate) server: Server,
+    pub(crate) target: Target,
+    pub(crate) dir: TempDir,
 }
 
 impl Place {
-    async fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) async fn new(files: &[(&str, &str)]) -> Self {
         let server = Server::start();
         let target = server.database().await;
         let place = Self { server, target, dir: tempfile::tempdir().unwrap() };
@@ -32,25 +32,25 @@ impl Place {
         place
     }
 
-    fn write(&self, name: &str, sql: &str) {
+    pub(crate) fn write(&self, name: &str, sql: &str) {
         fs::write(self.dir.path().join(name), sql).unwrap();
     }
 
-    fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         fs::remove_file(self.dir.path().join(name)).unwrap();
     }
 
-    async fn session(&self) -> Session {
+    pub(crate) async fn session(&self) -> Session {
         self.server.session(&self.target.dbname).await
     }
 
-    fn args(&self, action: &str) -> Vec<String> {
+    pub(crate) fn args(&self, action: &str) -> Vec<String> {
         let url = self.server.url(&self.target.dbname);
         let dir = self.dir.path().to_str().unwrap().to_owned();
         ["migrate", action, "--url", &url, "--migrations", &dir, "--json"].map(str::to_owned).to_vec()
     }
 
-    fn run(&self, action: &str, more: &[&str]) -> Output {
+    pub(crate) fn run(&self, action: &str, more: &[&str]) -> Output {
         command().args(self.args(action)).args(more).output().unwrap()
     }
 
@@ -61,7 +61,7 @@ impl Place {
     }
 
     /// Waits until a statement like `pattern` is under way in the database.
-    async fn until_running(&self, pattern: &str) {
+    pub(crate) async fn until_running(&self, pattern: &str) {
         let session = self.session().await;
         let running = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
                        AND query LIKE $1 AND pid <> pg_backend_pid()";
@@ -77,7 +77,7 @@ impl Place {
         rows.iter().map(|row| row.get(0)).collect()
     }
 
-    async fn versions(&self) -> Vec<i64> {
+    pub(crate) async fn versions(&self) -> Vec<i64> {
         let sql = "SELECT version FROM public.refinery_schema_history ORDER BY version";
         self.session().await.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
     }
@@ -93,12 +93,12 @@ const B: (&str, &str) = ("V2__b.sql", "CREATE TABLE public.b ()");
 const SLOW_B: (&str, &str) = ("V2__b.sql", "CREATE TABLE public.b (); SELECT pg_sleep(600) AS slow");
 const C: (&str, &str) = ("V3__c.sql", "CREATE TABLE public.c ()");
 
-fn code(output: &Output) -> Option<i32> {
+pub(crate) fn code(output: &Output) -> Option<i32> {
     output.status.code()
 }
 
 #[track_caller]
-fn assert_refused(output: &Output, expected: i32, words: &[&str]) {
+pub(crate) fn assert_refused(output: &Output, expected: i32, words: &[&str]) {
     assert_eq!(code(output), Some(expected), "{}", text(output));
     for word in words {
         assert!(text(output).contains(word), "{word:?} is not in {}", text(output));
@@ -256,11 +256,7 @@ async fn a_lock_that_is_not_granted_is_named_with_the_remedy() {
     let pid: i32 = holder.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
     let output = place.run("apply", &["--lock-timeout", "100ms", "--lock-budget", "1s"]);
     let held = format!("held by pid {pid} (omtdb/test, ");
-    assert_refused(
-        &output,
-        4,
-        &["V2__b", "55P03", "--lock-budget", &held, "LOCK TABLE public.a"],
-    );
+    assert_refused(&output, 4, &["V2__b", "55P03", "--lock-budget", &held, "LOCK TABLE public.a"]);
     holder.batch_execute("COMMIT").await.unwrap();
     assert_eq!(code(&place.run("apply", &[])), Some(0));
 }

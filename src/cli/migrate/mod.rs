@@ -6,12 +6,14 @@ use clap::Subcommand;
 use omtdb::migrate::{self, Applied, Options, Source, Status, Verified};
 use omtdb::verdict::Verdict;
 
+use self::index::IndexArgs;
 use self::manner::MannerArgs;
 
 use super::output::table;
 use super::place::PlaceArgs;
 use super::{Cx, Outcome};
 
+mod index;
 mod manner;
 
 #[derive(clap::Args)]
@@ -52,6 +54,8 @@ Examples:
         after_help = "Reads the catalog of the schemas auth, interaction, media and users in one snapshot; changes nothing.\nLeaves of interaction.user_media may be split as long as every hash has exactly one leaf.\n\nExample:\n  omtdb migrate verify --json | jq -r '.drift[] | \"\\(.object) \\(.kind)\"'"
     )]
     Verify(VerifyArgs),
+    /// Rebuild or drop an index while the application goes on
+    Index(IndexArgs),
 }
 
 #[derive(clap::Args)]
@@ -107,6 +111,7 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
         Action::Status(args) => status(&args, cx).await,
         Action::Apply(args) => apply(&args, cx).await,
         Action::Verify(args) => verify(&args, cx).await,
+        Action::Index(args) => index::run(args, cx).await,
     }
 }
 

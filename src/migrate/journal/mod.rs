@@ -198,6 +198,11 @@ impl<'a> Journal<'a> {
         Ok(Self { session, run: row.try_get("id")? })
     }
 
+    /// The run's number.
+    pub(super) fn id(self) -> i64 {
+        self.run
+    }
+
     /// Notes how the run ended.
     pub(super) async fn end(self, ending: &Ending) -> Result<()> {
         let (sqlstate, message) = ending.why();
