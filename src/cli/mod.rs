@@ -14,6 +14,7 @@ mod gate;
 mod generate;
 mod migrate;
 mod output;
+mod partition;
 mod place;
 mod progress;
 mod repo;
@@ -62,6 +63,8 @@ enum Command {
     Gate(gate::Args),
     /// Apply and check migrations
     Migrate(migrate::Args),
+    /// Leaves of partitioned tables: how they stand, and the months of login events
+    Partition(partition::Args),
     /// Synthesize and load the data set
     Generate(generate::Args),
     /// Hold the plan of every operation against its contract
@@ -123,6 +126,7 @@ async fn dispatch(command: Command, cx: &Cx) -> Outcome {
     match command {
         Command::Gate(args) => gate::run(args, cx).await,
         Command::Migrate(args) => migrate::run(args, cx).await,
+        Command::Partition(args) => partition::run(args, cx).await,
         Command::Generate(args) => generate::run(args, cx).await,
         Command::Explain(args) => explain::run(args, cx).await,
         Command::Bench(args) => bench::run(args, cx).await,

@@ -9,7 +9,6 @@ use super::journal::{Ending, Journal};
 use super::lock::Lock;
 use super::watch::{Blocker, Glance, Waits, during};
 use crate::pg::error::{Doing as _, PgError};
-use crate::pg::patience::chance;
 use crate::pg::{Patience, Session, Target};
 use crate::run::Run;
 use crate::verdict::Interrupted;
@@ -57,7 +56,7 @@ impl Stop {
     }
 
     /// Whether the same may succeed when nobody is in the way.
-    fn is_contention(&self) -> bool {
+    pub(super) fn is_contention(&self) -> bool {
         matches!(self, Self::Refused(error) if error.is_lock_timeout() || error.is_retryable())
     }
 
@@ -99,10 +98,12 @@ impl<'a> Hands<'a> {
         Ok(hands)
     }
 
-    /// Undoes what a migration set for the session.
+    /// Undoes what a migration set for the session. A batch of a walk sees what others have committed meanwhile, and is planned
+    /// for its own keys: a plan for any keys may read whole tables.
     pub(super) async fn wash(&self) -> anyhow::Result<()> {
         let clean = "RESET SESSION AUTHORIZATION; RESET ALL; SET statement_timeout = 0; \
-                     SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0";
+                     SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0; \
+                     SET default_transaction_isolation = 'read committed'; SET plan_cache_mode = force_custom_plan";
         self.session.batch_execute(clean).await.doing(|| "reset the session".to_owned())?;
         match self.session.batch_execute(NOTICE).await.map_err(PgError::from) {
             // Where the server's system cannot notice, the next run waits for what the statement has locked.
@@ -160,13 +161,12 @@ impl<'a> Hands<'a> {
     /// Runs `sql`, a single statement, as a step of its own: noted before and after, tried again while others are in the
     /// way. `within` runs it in a transaction together with the note that it is done.
     pub(super) async fn step(&self, journal: Journal<'_>, step: &Step<'_>) -> Result<Waits, (Stop, Waits)> {
-        let (since, mut waits, mut failed) = (Instant::now(), Waits::default(), 0);
+        let (mut waits, mut pauses) = (Waits::default(), step.policy.pauses());
         loop {
             match self.attempt(journal, step, &mut waits).await {
                 Ok(()) => return Ok(waits),
                 Err(stop) => {
-                    failed += 1;
-                    let pause = again(&stop, &step.policy, failed, since.elapsed());
+                    let pause = pauses.next().filter(|_| stop.is_contention());
                     let Some(pause) = pause else { return Err((stop, waits)) };
                     self.pause(pause, step.name, &waits).await.map_err(|stop| (stop, waits.clone()))?;
                 }
@@ -198,11 +198,7 @@ impl<'a> Hands<'a> {
                 self.carry(work, &step.policy, &mut these, |glance| (step.seen)(glance)).await
             }
         };
-        if let (Err(stop), Policy::Brisk(patience)) = (&done, &step.policy)
-            && stop.is_contention()
-        {
-            these.at_least(patience.lock_timeout);
-        }
+        step.policy.at_least(&done, &mut these);
         let ending = done.as_ref().map_or_else(Stop::ending, |()| Ending::Done);
         let noted = journal.end_step(step.name, &ending, &these).await;
         waits.merge(these);
@@ -234,12 +230,29 @@ impl<'a> Hands<'a> {
     }
 }
 
-/// The pause before another attempt, where there is to be one.
-pub(super) fn again(stop: &Stop, policy: &Policy, failed: u32, spent: Duration) -> Option<Duration> {
-    match policy {
-        Policy::Brisk(patience) if stop.is_contention() => patience.pause(failed, spent, chance()),
-        Policy::Brisk(_) | Policy::Patient(_) => None,
+impl Policy {
+    /// Counts the wait of an attempt that ended at its limit, whatever was seen of it.
+    pub(super) fn at_least<T>(&self, done: &Result<T, Stop>, waits: &mut Waits) {
+        if let (Err(Stop::Refused(error)), Self::Brisk(patience)) = (done, self)
+            && error.is_lock_timeout()
+        {
+            waits.at_least(patience.lock_timeout);
+        }
     }
+
+    /// The pauses between attempts at one step.
+    pub(super) fn pauses(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+        let patience = match self {
+            Self::Brisk(patience) => Some(*patience),
+            Self::Patient(_) => None,
+        };
+        patience.into_iter().flat_map(|patience| patience.pauses(seed()))
+    }
+}
+
+/// Any number; two that collide must not go on colliding.
+fn seed() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0
 }
 
 /// Stops a patient step that one and the same session has kept waiting for longer than allowed.

@@ -53,15 +53,17 @@ pub async fn status(target: &Target, source: &Source) -> anyhow::Result<Status> 
     Ok(plan::status(source.migrations(), &source.opt_in(), &applied))
 }
 
-/// Holds `target`'s database against the plan's schema.
+/// Holds `target`'s database against the plan's schema at the version that its history says; without a history, against
+/// the first phase's.
 ///
 /// # Errors
 /// When the server cannot be reached, or its catalog cannot be read.
 pub async fn verify(target: &Target) -> anyhow::Result<Verified> {
     let mut session = Session::connect(target, "verify").await?;
+    let current = history::read(&session).await?.iter().map(refinery_core::Migration::version).max();
     let live = schema::read(&mut session).await?;
     session.close().await;
-    Ok(Verified { drift: schema::diff(&schema::PLAN, &live) })
+    Ok(Verified { drift: schema::diff(&schema::plan::at(current.unwrap_or_default()), &live) })
 }
 
 /// What `migrate status` reports.

@@ -97,7 +97,7 @@ async fn whole(
     let name = work.statement_name();
     work.journal.begin_step(&name, &statement.sql, work.hands.pid).await?;
     let done = steps.await;
-    let ending = done.as_ref().map_or_else(|error| ending(error), |()| Ending::Done);
+    let ending = done.as_ref().map_or_else(ending, |()| Ending::Done);
     let noted = work.journal.end_step(&name, &ending, &Waits::default()).await;
     done?;
     Ok(noted?)

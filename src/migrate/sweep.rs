@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_postgres::Statement;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 
-use super::hands::{Hands, Stop, again};
+use super::hands::{Hands, Stop};
 use super::journal;
 use super::script::Sweep;
 use super::watch::Waits;
@@ -146,8 +146,8 @@ impl<'a> Walk<'a> {
 
     /// Does the next batch, again while others are in the way; `None` when no key is left.
     async fn next(&mut self) -> anyhow::Result<Option<Batch>> {
-        let (since, mut waits, mut failed) = (Instant::now(), Waits::default(), 0);
         let policy = self.work.brisk();
+        let (mut waits, mut pauses) = (Waits::default(), policy.pauses());
         self.hands.follow(&policy).await?;
         loop {
             let stop = match self.attempt(&mut waits).await {
@@ -155,8 +155,7 @@ impl<'a> Walk<'a> {
                 Err(stop) => stop,
             };
             drop(self.hands.session.batch_execute("ROLLBACK").await);
-            failed += 1;
-            match again(&stop, &policy, failed, since.elapsed()) {
+            match pauses.next().filter(|_| stop.is_contention()) {
                 Some(pause) => {
                     let paused = self.hands.pause(pause, "a batch", &waits).await;
                     paused.map_err(|stop| stop.explained(&waits))?;

@@ -1,9 +1,7 @@
 //! A migration whose statements run in one transaction with its row of the history, tried again as a whole while others are
 //! in the way.
 
-use tokio::time::Instant;
-
-use super::hands::{Policy, Stop, again};
+use super::hands::{Policy, Stop};
 use super::journal::Ending;
 use super::script::{LockMode, Script, Statement};
 use super::watch::Waits;
@@ -12,8 +10,8 @@ use crate::pg::error::{Doing as _, PgError};
 
 /// Runs `script` and then `history`, all or nothing.
 pub(super) async fn run(work: &mut Work<'_>, script: &Script, history: &str) -> anyhow::Result<()> {
-    let (since, mut waits, mut failed) = (Instant::now(), Waits::default(), 0);
     let policy = policy(work, script);
+    let (mut waits, mut pauses) = (Waits::default(), policy.pauses());
     loop {
         let stop = match attempt(work, script, history, &policy, &mut waits).await {
             Ok(()) => return Ok(()),
@@ -22,8 +20,7 @@ pub(super) async fn run(work: &mut Work<'_>, script: &Script, history: &str) -> 
         // The first failure is the one to report; a lost session rolls back by itself.
         drop(work.hands.session.batch_execute("ROLLBACK").await);
         work.journal.take_back().await?;
-        failed += 1;
-        match again(&stop, &policy, failed, since.elapsed()) {
+        match pauses.next().filter(|_| stop.is_contention()) {
             Some(pause) => {
                 let what = format!("V{}", work.subject.version.unwrap_or_default());
                 work.hands.pause(pause, &what, &waits).await.map_err(|stop| stop.explained(&waits))?;
@@ -85,11 +82,7 @@ async fn one(work: &Work<'_>, statement: &Statement, policy: &Policy, waits: &mu
     let mut these = Waits::default();
     let under_way = work.hands.session.batch_execute(&statement.sql);
     let done = work.hands.carry(under_way, policy, &mut these, |_| {}).await;
-    if let (Err(Stop::Refused(error)), Policy::Brisk(patience)) = (&done, policy)
-        && error.is_lock_timeout()
-    {
-        these.at_least(patience.lock_timeout);
-    }
+    policy.at_least(&done, &mut these);
     let ending = done.as_ref().map_or_else(Stop::ending, |()| Ending::Done);
     let noted = work.journal.end_step(&name, &ending, &these).await;
     waits.merge(these);

@@ -1,6 +1,6 @@
 //! PostgreSQL, as the rest of omtdb sees it: where it is ([`target`]), a conversation with it ([`session`]),
 //! what it says when it refuses ([`error`]), names ([`ident`]), versions ([`version`]), and servers of our own
-//! ([`programs`], [`cluster`]), and its client programs ([`tools`]).
+//! ([`programs`], [`cluster`]), its client programs ([`tools`]), and how often to try for a lock ([`patience`]).
 
 pub mod cluster;
 pub mod error;

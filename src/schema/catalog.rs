@@ -1,17 +1,18 @@
-//! What a live database holds of the schemas that omtdb answers for, in one snapshot.
+//! What a live database holds of some schemas, in one snapshot.
 
 use std::collections::HashMap;
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Row, Transaction};
 
-use super::model::{Column, Constraint, Enum, Extension, Index, Leaf, Other, Schema, Shape, Table};
-use super::plan::{PLAN, SCHEMAS};
+use super::model::{Leaf, Other, Schema, Shape, Table};
+use super::plan::SCHEMAS;
+use super::rows::{self, Relation};
 use crate::pg::Session;
 use crate::pg::error::{Doing as _, Result};
 
-/// Each query by its file's name; all take the names they are about as `$1`.
-pub const QUERIES: [(&str, &str); 8] = [
+/// Each query by its file's name; all but `extensions` and `user_schemas` take the schemas they are about as `$1`.
+pub const QUERIES: [(&str, &str); 14] = [
     ("schemas", SCHEMAS_SQL),
     ("extensions", EXTENSIONS_SQL),
     ("enums", ENUMS_SQL),
@@ -19,7 +20,13 @@ pub const QUERIES: [(&str, &str); 8] = [
     ("columns", COLUMNS_SQL),
     ("constraints", CONSTRAINTS_SQL),
     ("indexes", INDEXES_SQL),
+    ("triggers", TRIGGERS_SQL),
+    ("functions", FUNCTIONS_SQL),
+    ("comments", COMMENTS_SQL),
+    ("owners", OWNERS_SQL),
+    ("grants", GRANTS_SQL),
     ("others", OTHERS_SQL),
+    ("user_schemas", USER_SCHEMAS_SQL),
 ];
 
 const SCHEMAS_SQL: &str = include_str!("sql/schemas.sql");
@@ -29,16 +36,30 @@ const TABLES_SQL: &str = include_str!("sql/tables.sql");
 const COLUMNS_SQL: &str = include_str!("sql/columns.sql");
 const CONSTRAINTS_SQL: &str = include_str!("sql/constraints.sql");
 const INDEXES_SQL: &str = include_str!("sql/indexes.sql");
+const TRIGGERS_SQL: &str = include_str!("sql/triggers.sql");
+const FUNCTIONS_SQL: &str = include_str!("sql/functions.sql");
+const COMMENTS_SQL: &str = include_str!("sql/comments.sql");
+const OWNERS_SQL: &str = include_str!("sql/owners.sql");
+const GRANTS_SQL: &str = include_str!("sql/grants.sql");
 const OTHERS_SQL: &str = include_str!("sql/others.sql");
+const USER_SCHEMAS_SQL: &str = include_str!("sql/user_schemas.sql");
 
 /// PostgreSQL prints types, expressions and bounds as these say: everything qualified, instants in UTC.
 const PRINTING: &str = "SET LOCAL search_path = ''; SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO'";
 
-/// Reads the live schema; changes nothing.
+/// Reads what there is of the plan's schemas; changes nothing.
 ///
 /// # Errors
 /// When the server refuses, or an object went while it was read.
 pub async fn read(session: &mut Session) -> Result<Schema> {
+    read_schemas(session, &SCHEMAS).await
+}
+
+/// Reads the schemas of these names; changes nothing. Lists are sorted, so that equal databases give equal values.
+///
+/// # Errors
+/// When the server refuses, or an object went while it was read.
+pub async fn read_schemas(session: &mut Session, schemas: &[&str]) -> Result<Schema> {
     let doing = || "read the catalog".to_owned();
     let snapshot = session
         .build_transaction()
@@ -48,49 +69,68 @@ pub async fn read(session: &mut Session) -> Result<Schema> {
         .await
         .doing(doing)?;
     snapshot.batch_execute(PRINTING).await.doing(doing)?;
-    let schema = read_all(&snapshot).await.doing(doing)?;
+    let schema = read_all(&snapshot, schemas).await.doing(doing)?;
     snapshot.rollback().await.doing(doing)?;
     Ok(schema)
 }
 
-async fn read_all(snapshot: &Transaction<'_>) -> Result<Schema> {
-    let ours: &[&str] = &SCHEMAS;
-    let extensions: Vec<&str> = PLAN.extensions.iter().map(|one| one.name.as_str()).collect();
-    let relations = rows(snapshot, TABLES_SQL, &ours, relation).await?;
-    let mut shapes = read_shapes(snapshot, ours).await?;
-    let mut others = rows(snapshot, OTHERS_SQL, &ours, other).await?;
+/// Names of all schemas but PostgreSQL's own and omtdb's, where it keeps its books; sorted.
+///
+/// # Errors
+/// When the server refuses.
+pub async fn user_schemas(session: &Session) -> Result<Vec<String>> {
+    let found = session.query(USER_SCHEMAS_SQL, &[]).await.doing(|| "list the schemas".to_owned())?;
+    found.iter().map(|row| Ok(row.try_get("name")?)).collect()
+}
+
+async fn read_all(snapshot: &Transaction<'_>, ours: &[&str]) -> Result<Schema> {
+    let about = Query { snapshot, schemas: ours };
+    let relations = about.rows(TABLES_SQL, rows::relation).await?;
+    let mut shapes = read_shapes(&about).await?;
+    let mut others = about.rows(OTHERS_SQL, rows::other).await?;
     let tables = assemble(relations, &mut shapes, &mut others);
+    let extensions = snapshot.query(EXTENSIONS_SQL, &[]).await?;
     Ok(Schema {
-        schemas: rows(snapshot, SCHEMAS_SQL, &ours, |row| Ok(row.try_get("name")?)).await?,
-        extensions: rows(snapshot, EXTENSIONS_SQL, &extensions, extension).await?,
-        enums: rows(snapshot, ENUMS_SQL, &ours, one_enum).await?,
+        schemas: about.rows(SCHEMAS_SQL, |row| Ok(row.try_get("name")?)).await?,
+        extensions: extensions.iter().map(rows::extension).collect::<Result<_>>()?,
+        enums: about.rows(ENUMS_SQL, rows::one_enum).await?,
         tables,
+        functions: about.rows(FUNCTIONS_SQL, rows::function).await?,
         others,
+        comments: about.rows(COMMENTS_SQL, rows::comment).await?,
+        owner: None,
+        owners: about.rows(OWNERS_SQL, rows::owned).await?,
+        grants: Some(about.rows(GRANTS_SQL, rows::grant).await?),
     })
 }
 
-/// A row of `tables.sql`.
-struct Relation {
-    oid: u32,
-    schema: String,
-    name: String,
-    persistence: String,
-    partition_key: Option<String>,
-    bound: Option<String>,
-    parent: Option<u32>,
+/// Asks about the named schemas.
+struct Query<'a> {
+    snapshot: &'a Transaction<'a>,
+    schemas: &'a [&'a str],
 }
 
-/// Columns, constraints and indexes, by the relation they belong to.
-async fn read_shapes(snapshot: &Transaction<'_>, ours: &[&str]) -> Result<HashMap<u32, Shape>> {
+impl Query<'_> {
+    async fn rows<T>(&self, sql: &str, read: impl Fn(&Row) -> Result<T>) -> Result<Vec<T>> {
+        let schemas: &(dyn ToSql + Sync) = &self.schemas;
+        self.snapshot.query(sql, &[schemas]).await?.iter().map(read).collect()
+    }
+}
+
+/// Columns, constraints, indexes and triggers, by the relation they belong to.
+async fn read_shapes(about: &Query<'_>) -> Result<HashMap<u32, Shape>> {
     let mut shapes: HashMap<u32, Shape> = HashMap::new();
-    for (relation, one) in rows(snapshot, COLUMNS_SQL, &ours, column).await? {
+    for (relation, one) in about.rows(COLUMNS_SQL, rows::column).await? {
         shapes.entry(relation).or_default().columns.push(one);
     }
-    for (relation, one) in rows(snapshot, CONSTRAINTS_SQL, &ours, constraint).await? {
+    for (relation, one) in about.rows(CONSTRAINTS_SQL, rows::constraint).await? {
         shapes.entry(relation).or_default().constraints.push(one);
     }
-    for (relation, one) in rows(snapshot, INDEXES_SQL, &ours, index).await? {
+    for (relation, one) in about.rows(INDEXES_SQL, rows::index).await? {
         shapes.entry(relation).or_default().indexes.push(one);
+    }
+    for (relation, one) in about.rows(TRIGGERS_SQL, rows::trigger).await? {
+        shapes.entry(relation).or_default().triggers.push(one);
     }
     Ok(shapes)
 }
@@ -106,114 +146,58 @@ fn assemble(
     let mut tables: Vec<Table> = Vec::new();
     for top in tops {
         place.insert(top.oid, tables.len());
+        let shape = top.shape(shapes);
         tables.push(Table {
             schema: top.schema,
             name: top.name,
             persistence: top.persistence,
             partition_key: top.partition_key,
-            shape: shapes.remove(&top.oid).unwrap_or_default(),
+            shape,
             leaves: Vec::new(),
         });
     }
     for leaf in leaves {
         let parent = leaf.parent.and_then(|oid| place.get(&oid)).and_then(|&at| tables.get_mut(at));
-        match (parent, leaf.partition_key) {
-            (Some(parent), None) => parent.leaves.push(Leaf {
-                schema: leaf.schema,
-                name: leaf.name,
-                bound: leaf.bound.unwrap_or_default(),
-                persistence: leaf.persistence,
-                shape: shapes.remove(&leaf.oid).unwrap_or_default(),
-            }),
-            (_, key) => {
-                let kind =
-                    if key.is_some() { "leaf with leaves of its own" } else { "leaf of another table" };
-                others.push(Other { kind: kind.to_owned(), name: format!("{}.{}", leaf.schema, leaf.name) });
-            }
+        match parent {
+            Some(parent) if leaf.partition_key.is_none() => parent.leaves.push(leaf.into_leaf(shapes)),
+            _ => others.push(leaf.into_other()),
         }
     }
     tables
 }
 
-async fn rows<T>(
-    snapshot: &Transaction<'_>,
-    sql: &str,
-    names: &(impl ToSql + Sync),
-    read: impl Fn(&Row) -> Result<T>,
-) -> Result<Vec<T>> {
-    snapshot.query(sql, &[names]).await?.iter().map(read).collect()
-}
+impl Relation {
+    /// Takes what belongs to it out of `shapes`.
+    fn shape(&self, shapes: &mut HashMap<u32, Shape>) -> Shape {
+        Shape {
+            options: self.options.clone(),
+            replica_identity: self.replica_identity.clone(),
+            row_security: self.row_security.clone(),
+            ..shapes.remove(&self.oid).unwrap_or_default()
+        }
+    }
 
-fn extension(row: &Row) -> Result<Extension> {
-    Ok(Extension { name: row.try_get("name")?, schema: row.try_get("schema")? })
-}
+    fn into_leaf(self, shapes: &mut HashMap<u32, Shape>) -> Leaf {
+        Leaf {
+            shape: self.shape(shapes),
+            schema: self.schema,
+            name: self.name,
+            bound: self.bound.unwrap_or_default(),
+            detaching: self.detaching,
+            persistence: self.persistence,
+        }
+    }
 
-fn one_enum(row: &Row) -> Result<Enum> {
-    Ok(Enum { name: row.try_get("name")?, values: row.try_get("values")? })
-}
-
-fn other(row: &Row) -> Result<Other> {
-    Ok(Other { kind: row.try_get("kind")?, name: row.try_get("name")? })
-}
-
-fn relation(row: &Row) -> Result<Relation> {
-    Ok(Relation {
-        oid: row.try_get("oid")?,
-        schema: row.try_get("schema")?,
-        name: row.try_get("name")?,
-        persistence: row.try_get("persistence")?,
-        partition_key: row.try_get("partition_key")?,
-        bound: row.try_get("bound")?,
-        parent: row.try_get("parent")?,
-    })
-}
-
-fn column(row: &Row) -> Result<(u32, Column)> {
-    let column = Column {
-        name: row.try_get("name")?,
-        data_type: row.try_get("data_type")?,
-        not_null: row.try_get("not_null")?,
-        default: row.try_get("column_default")?,
-    };
-    Ok((row.try_get("relation")?, column))
-}
-
-fn constraint(row: &Row) -> Result<(u32, Constraint)> {
-    let text: String = row.try_get("definition")?;
-    // Whether it is validated is a value of its own.
-    let definition = text.strip_suffix(" NOT VALID").unwrap_or(&text).to_owned();
-    let constraint = Constraint { name: row.try_get("name")?, definition, valid: row.try_get("valid")? };
-    Ok((row.try_get("relation")?, constraint))
-}
-
-fn index(row: &Row) -> Result<(u32, Index)> {
-    let text: String = row.try_get("definition")?;
-    let index = Index {
-        name: row.try_get("name")?,
-        definition: index_definition(&text),
-        valid: row.try_get("valid")?,
-        parent: row.try_get("parent")?,
-    };
-    Ok((row.try_get("relation")?, index))
-}
-
-/// What of `CREATE [UNIQUE] INDEX name ON [ONLY] table USING …` does not depend on names.
-pub(crate) fn index_definition(text: &str) -> String {
-    let rest = text.split_once(" USING ").map_or(text, |(_, rest)| rest);
-    if text.starts_with("CREATE UNIQUE ") { format!("UNIQUE {rest}") } else { rest.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn definitions_are_free_of_names() {
-        let unique =
-            "CREATE UNIQUE INDEX idx_media_external_id_unique ON media.media USING btree (external_id)";
-        assert_eq!(index_definition(unique), "UNIQUE btree (external_id)");
-        let partitioned =
-            "CREATE INDEX i ON ONLY interaction.user_media USING btree (user_id) WHERE (rating > 5)";
-        assert_eq!(index_definition(partitioned), "btree (user_id) WHERE (rating > 5)");
+    fn into_other(self) -> Other {
+        let kind = if self.partition_key.is_some() {
+            "leaf with leaves of its own"
+        } else {
+            "leaf of another table"
+        };
+        Other {
+            kind: kind.to_owned(),
+            name: format!("{}.{}", self.schema, self.name),
+            definition: self.bound.unwrap_or_default(),
+        }
     }
 }

@@ -8,11 +8,13 @@ pub mod diff;
 mod leaves;
 pub mod model;
 pub mod plan;
+mod rows;
 
-pub use catalog::read;
+pub use catalog::{read, read_schemas, user_schemas};
 pub use diff::diff;
-pub use model::Schema;
+pub use model::{Schema, fingerprint};
 pub use plan::PLAN;
+pub(crate) use rows::index_definition;
 
 /// One difference between the plan's schema and a live database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +22,8 @@ pub struct Drift {
     /// The object, qualified: `media.media.title`, `interaction.idx_user_media_status`.
     pub object: String,
     /// What differs: `missing`, `unexpected`, `type`, `default`, `nullability`, `definition`, `validity`, `bound`,
-    /// `persistence`, `schema`, `values`.
+    /// `coverage`, `persistence`, `schema`, `values`, `options`, `replica identity`, `row security`, `security`, `firing`,
+    /// `comment`, `owner`, `grants`.
     pub kind: String,
     /// What the plan says; `None` where it knows no such object.
     pub expected: Option<String>,

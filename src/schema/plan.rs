@@ -1,7 +1,14 @@
 //! The plan's schema: what `migrations/` builds, in the words in which PostgreSQL 15 to 18 print it. `migrate verify`,
-//! the audit and the scenarios' name checks all read it here.
+//! the audit and the scenarios' name checks all read it here. The second phase is opt-in: [`at`] gives what a database on
+//! its way there is to have.
+
+mod functions;
+mod phase_two;
+mod rights;
 
 use std::sync::LazyLock;
+
+pub use phase_two::at;
 
 use super::model::{Column, Constraint, Enum, Extension, Index, Leaf, Schema, Shape, Table};
 use crate::partition::bound::{HashBound, month_bound, month_leaf_name};
@@ -18,7 +25,7 @@ pub const LEAVES_AT_BIRTH: u64 = 16;
 /// Years whose months have a leaf in `auth.login_events`.
 const LOGIN_YEARS: std::ops::RangeInclusive<u16> = 2026..=2027;
 
-/// The plan's schema.
+/// The plan's schema in its first phase, which is the current one.
 pub static PLAN: LazyLock<Schema> = LazyLock::new(|| Schema {
     schemas: SCHEMAS.map(str::to_owned).to_vec(),
     extensions: vec![Extension { name: "ltree".to_owned(), schema: "public".to_owned() }],
@@ -41,7 +48,7 @@ pub static PLAN: LazyLock<Schema> = LazyLock::new(|| Schema {
         tokens(),
         login_events(),
     ],
-    others: Vec::new(),
+    ..Schema::default()
 });
 
 fn media() -> Table {
@@ -295,7 +302,7 @@ impl Table {
     }
 
     fn constraint(mut self, name: String, definition: String) -> Self {
-        self.shape.constraints.push(Constraint { name, definition, valid: true });
+        self.shape.constraints.push(Constraint { name, definition, valid: true, ..Constraint::default() });
         self
     }
 
@@ -326,7 +333,7 @@ impl Table {
 
     fn index(mut self, name: &str, definition: &str) -> Self {
         let (name, definition) = (name.to_owned(), definition.to_owned());
-        self.shape.indexes.push(Index { name, definition, valid: true, parent: None });
+        self.shape.indexes.push(Index { name, definition, valid: true, ..Index::default() });
         self
     }
 
@@ -338,6 +345,7 @@ impl Table {
             bound,
             persistence: self.persistence.clone(),
             shape: self.shape.clone(),
+            detaching: false,
         };
         self.leaves = leaves.into_iter().map(leaf).collect();
         self

@@ -88,6 +88,9 @@ impl Place {
     }
 }
 
+/// Versions of the shipped migrations that nobody has to ask for.
+const FIRST_PHASE: [i64; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+
 const A: (&str, &str) = ("V1__a.sql", "CREATE TABLE public.a ()");
 const B: (&str, &str) = ("V2__b.sql", "CREATE TABLE public.b ()");
 const SLOW_B: (&str, &str) = ("V2__b.sql", "CREATE TABLE public.b (); SELECT pg_sleep(600) AS slow");
@@ -112,8 +115,8 @@ async fn everything_is_applied_once() {
     let source = Source::embedded();
     let run = Run::silent();
     let first = migrate::apply(&target, &source, &Options::default(), &run).await.unwrap();
-    assert_eq!(first.applied.len(), source.migrations().len());
-    assert_eq!(first.current, source.migrations().last().map(refinery_core::Migration::version));
+    assert_eq!(first.applied.len(), FIRST_PHASE.len());
+    assert_eq!(first.current, FIRST_PHASE.last().copied());
     let second = migrate::apply(&target, &source, &Options::default(), &run).await.unwrap();
     assert!(second.applied.is_empty() && second.current == first.current, "{second:?}");
 }
@@ -180,9 +183,7 @@ async fn eight_at_once_apply_each_migration_once() {
         );
     }
     versions.sort_unstable();
-    let known: Vec<i64> =
-        Source::embedded().migrations().iter().map(refinery_core::Migration::version).collect();
-    assert_eq!(versions, known, "each migration is applied by exactly one of them");
+    assert_eq!(versions, FIRST_PHASE, "each migration is applied by exactly one of them");
     let session = server.session(&target.dbname).await;
     let locks = session.query("SELECT FROM pg_locks WHERE locktype = 'advisory'", &[]).await.unwrap();
     assert!(locks.is_empty());
@@ -252,8 +253,8 @@ async fn a_lock_that_is_not_granted_is_named_with_the_remedy() {
     let place = Place::new(&[A, ("V2__b.sql", "ALTER TABLE public.a ADD COLUMN x INT")]).await;
     assert_eq!(code(&place.run("apply", &["--target", "1"])), Some(0));
     let holder = place.session().await;
-    holder.batch_execute("BEGIN; LOCK TABLE public.a").await.unwrap();
     let pid: i32 = holder.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    holder.batch_execute("BEGIN; LOCK TABLE public.a").await.unwrap();
     let output = place.run("apply", &["--lock-timeout", "100ms", "--lock-budget", "1s"]);
     let held = format!("held by pid {pid} (omtdb/test, ");
     assert_refused(&output, 4, &["V2__b", "55P03", "--lock-budget", &held, "LOCK TABLE public.a"]);

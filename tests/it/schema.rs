@@ -1,8 +1,12 @@
 //! Drift: each kind of change to a migrated database is reported, as exactly the object that was changed.
 
+use std::collections::BTreeSet;
+
 use omtdb::migrate;
 use omtdb::partition::map;
-use omtdb::schema::catalog;
+use omtdb::pg::{Session, Target};
+use omtdb::schema::model::{Function, Grant, Trigger};
+use omtdb::schema::{self, Drift, PLAN, Schema, catalog};
 
 use crate::harness::{Server, json, omtdb, text};
 
@@ -79,9 +83,15 @@ const CHANGES: &[(&str, &[&str])] = &[
     ]),
     (
         "ALTER TABLE interaction.user_media DETACH PARTITION interaction.user_media_m16_r03",
-        &["interaction.user_media_m16_r03 bound"],
+        &["interaction.user_media coverage"],
     ),
-    ("DROP TABLE interaction.user_media_m16_r03", &["interaction.user_media_m16_r03 missing"]),
+    ("DROP TABLE interaction.user_media_m16_r03", &["interaction.user_media coverage"]),
+    (
+        "DROP TABLE interaction.user_media_m16_r03;
+         CREATE TABLE interaction.user_media_m32_r19 PARTITION OF interaction.user_media
+             FOR VALUES WITH (MODULUS 32, REMAINDER 19)",
+        &["interaction.user_media coverage"],
+    ),
     ("ALTER TABLE interaction.user_media_m16_r03 RENAME TO user_media_3", &["interaction.user_media_3 bound"]),
     ("DROP TABLE auth.login_events_default", &["auth.login_events_default missing"]),
     (
@@ -92,6 +102,13 @@ const CHANGES: &[(&str, &[&str])] = &[
     ),
     ("ALTER TYPE media.relation_type RENAME VALUE 'spin-off' TO 'spinoff'", &["media.relation_type values"]),
     ("ALTER TYPE media.relation_type ADD VALUE 'remake'", &["media.relation_type values"]),
+    ("ALTER TYPE media.relation_type ADD VALUE 'remake' BEFORE 'prequel'", &["media.relation_type values"]),
+    (
+        "ALTER TYPE media.relation_type RENAME VALUE 'sequel' TO 'was';
+         ALTER TYPE media.relation_type RENAME VALUE 'prequel' TO 'sequel';
+         ALTER TYPE media.relation_type RENAME VALUE 'was' TO 'prequel'",
+        &["media.relation_type values"],
+    ),
     ("ALTER EXTENSION ltree SET SCHEMA media", &["ltree schema", "media.media.media_class type"]),
     ("DROP TABLE auth.tokens", &["auth.tokens missing"]),
     ("DROP SCHEMA auth CASCADE", &[
@@ -106,7 +123,49 @@ const CHANGES: &[(&str, &[&str])] = &[
     (
         "CREATE FUNCTION auth.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
          CREATE TRIGGER t AFTER INSERT ON interaction.user_media FOR EACH ROW EXECUTE FUNCTION auth.f()",
-        &["auth.f() unexpected", "interaction.user_media.t unexpected"],
+        &["interaction.user_media.t unexpected", "auth.f() unexpected"],
+    ),
+    (
+        "CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE TRIGGER t AFTER INSERT ON interaction.user_media_m16_r04 FOR EACH ROW EXECUTE FUNCTION public.f()",
+        &["interaction.user_media_m16_r04.t unexpected"],
+    ),
+    ("CREATE AGGREGATE auth.a (int) (SFUNC = int4pl, STYPE = int)", &["auth.a(integer) unexpected"]),
+    ("ALTER TABLE media.media SET (fillfactor = 70, toast.autovacuum_enabled = off)", &["media.media options"]),
+    (
+        "ALTER TABLE interaction.user_media_m16_r04 SET (autovacuum_enabled = off)",
+        &["interaction.user_media_m16_r04 options"],
+    ),
+    ("ALTER INDEX media.idx_media_title SET (fillfactor = 70)", &["media.idx_media_title options"]),
+    ("ALTER INDEX media.media_pkey SET (fillfactor = 70)", &["media.media.media_pkey options"]),
+    (
+        "ALTER INDEX interaction.user_media_m16_r04_status_idx SET (fillfactor = 70)",
+        &["interaction.user_media_m16_r04.idx_user_media_status options"],
+    ),
+    ("ALTER TABLE users.users REPLICA IDENTITY FULL", &["users.users replica identity"]),
+    (
+        "ALTER TABLE interaction.user_media_m16_r04 REPLICA IDENTITY NOTHING",
+        &["interaction.user_media_m16_r04 replica identity"],
+    ),
+    ("ALTER TABLE users.users ENABLE ROW LEVEL SECURITY", &["users.users row security"]),
+    (
+        "COMMENT ON SCHEMA auth IS 'x'; COMMENT ON TYPE media.relation_type IS 'x'; COMMENT ON TABLE media.media IS 'x';
+         COMMENT ON COLUMN media.media.title IS 'x'; COMMENT ON INDEX media.idx_media_title IS 'x';
+         COMMENT ON CONSTRAINT users_email_key ON users.users IS 'x'",
+        &[
+            "auth comment",
+            "media.idx_media_title comment",
+            "media.media comment",
+            "media.media.title comment",
+            "media.relation_type comment",
+            "users.users.users_email_key comment",
+        ],
+    ),
+    ("COMMENT ON TABLE interaction.user_media_m16_r04 IS 'a leaf of its own'", &[]),
+    (
+        "GRANT USAGE ON SCHEMA auth TO PUBLIC; GRANT SELECT (email) ON users.users TO PUBLIC;
+         GRANT DELETE ON interaction.user_media_m16_r04 TO PUBLIC",
+        &["auth grants", "interaction.user_media_m16_r04 grants", "users.users.email grants"],
     ),
 ];
 
@@ -178,9 +237,136 @@ async fn a_leaf_whose_detaching_never_ended_is_none() {
     session.batch_execute(detach).await.unwrap_err();
     let drift = migrate::verify(&target).await.unwrap().drift;
     let [one] = drift.as_slice() else { panic!("{drift:#?}") };
-    assert_eq!((one.object.as_str(), one.kind.as_str()), ("interaction.user_media_m16_r03", "bound"));
+    assert_eq!((one.object.as_str(), one.kind.as_str()), ("interaction.user_media", "coverage"));
+    let found = one.found.as_deref().unwrap();
+    assert!(found.contains("detaching of user_media_m16_r03 is pending"), "{found}");
+    assert!(found.contains("no leaf for hash mod 16 = 3"), "{found}");
     let leaves = map::live_leaves(&session, "interaction", "user_media").await.unwrap();
     assert_eq!(leaves.len(), 15);
+}
+
+/// What is drift of `target`'s database under a plan that settles owner and grants: `object kind: found`.
+async fn drift_of_rights(target: &Target, owner: &str, grants: &[Grant]) -> Vec<String> {
+    let plan = Schema { owner: Some(owner.to_owned()), grants: Some(grants.to_vec()), ..PLAN.clone() };
+    let mut session = Session::connect(target, "test").await.unwrap();
+    let live = schema::read(&mut session).await.unwrap();
+    let said = |one: Drift| format!("{} {}: {}", one.object, one.kind, one.found.unwrap_or_default());
+    schema::diff(&plan, &live).into_iter().map(said).collect()
+}
+
+fn grant(object: &str, role: &str, privileges: &[&str]) -> Grant {
+    let privileges = privileges.iter().map(|&one| one.to_owned()).collect();
+    Grant { object: object.to_owned(), role: role.to_owned(), privileges, grantable: false }
+}
+
+#[tokio::test]
+async fn owners_and_grants_are_read_as_they_are() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    let session = server.session(&target.dbname).await;
+    let me: String = session.query_one("SELECT current_user::text", &[]).await.unwrap().get(0);
+    let setup = "CREATE ROLE app; CREATE ROLE other; GRANT USAGE ON SCHEMA media TO app;
+        GRANT SELECT, INSERT ON interaction.user_media TO app; GRANT UPDATE (title) ON media.media TO app;
+        ALTER DEFAULT PRIVILEGES IN SCHEMA media GRANT SELECT ON TABLES TO app";
+    session.batch_execute(setup).await.unwrap();
+    let by_default = format!("default privileges of {me} on tables in media");
+    let expected = [
+        grant("media", "app", &["USAGE"]),
+        grant("interaction.user_media", "app", &["INSERT", "SELECT"]),
+        grant("media.media.title", "app", &["UPDATE"]),
+        grant(&by_default, "app", &["SELECT"]),
+    ];
+    assert_eq!(drift_of_rights(&target, &me, &expected).await, [""; 0]);
+    let change = "REVOKE INSERT ON interaction.user_media FROM app; GRANT USAGE ON SCHEMA auth TO app WITH GRANT OPTION;
+        GRANT SELECT ON interaction.user_media_m16_r03 TO app; GRANT DELETE ON interaction.user_media_m16_r04 TO app;
+        ALTER TABLE media.media OWNER TO other; ALTER TYPE media.relation_type OWNER TO other;
+        ALTER DEFAULT PRIVILEGES IN SCHEMA media REVOKE SELECT ON TABLES FROM app";
+    session.batch_execute(change).await.unwrap();
+    let drift = drift_of_rights(&target, &me, &expected).await;
+    let found = [
+        "media.media owner: other".to_owned(),
+        "media.relation_type owner: other".to_owned(),
+        "auth grants: app: USAGE WITH GRANT OPTION".to_owned(),
+        format!("{by_default} grants: "),
+        "interaction.user_media grants: app: SELECT".to_owned(),
+        "interaction.user_media_m16_r04 grants: app: DELETE".to_owned(),
+    ];
+    assert_eq!(drift, found);
+}
+
+#[tokio::test]
+async fn functions_and_triggers_are_read_as_they_are() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    let session = server.session(&target.dbname).await;
+    let setup = "CREATE FUNCTION interaction.touch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+        SET search_path = '' AS $$
+        BEGIN
+            NEW.updated_at := pg_catalog.now();
+            RETURN NEW;
+        END
+        $$;
+        CREATE TRIGGER touch BEFORE UPDATE ON interaction.user_media FOR EACH ROW EXECUTE FUNCTION interaction.touch()";
+    session.batch_execute(setup).await.unwrap();
+    let mut plan = PLAN.clone();
+    plan.functions = vec![Function {
+        name: "interaction.touch()".to_owned(),
+        security_definer: true,
+        definition: "CREATE OR REPLACE FUNCTION interaction.touch() RETURNS trigger LANGUAGE plpgsql \
+                     SET search_path TO '' AS $function$ BEGIN NEW.updated_at := pg_catalog.now(); RETURN NEW; END \
+                     $function$"
+            .to_owned(),
+    }];
+    let table = plan.tables.iter_mut().find(|table| table.name == "user_media").unwrap();
+    table.shape.triggers = vec![Trigger {
+        name: "touch".to_owned(),
+        definition: "BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION interaction.touch()".to_owned(),
+        enabled: "enabled".to_owned(),
+    }];
+    let mut reader = server.session(&target.dbname).await;
+    assert_eq!(schema::diff(&plan, &schema::read(&mut reader).await.unwrap()), []);
+    let off = "ALTER TABLE interaction.user_media_m16_r04 DISABLE TRIGGER touch";
+    session.batch_execute(off).await.unwrap();
+    let drift = schema::diff(&plan, &schema::read(&mut reader).await.unwrap());
+    let [one] = drift.as_slice() else { panic!("{drift:#?}") };
+    assert_eq!((one.object.as_str(), one.kind.as_str()), ("interaction.user_media_m16_r04.touch", "firing"));
+}
+
+#[tokio::test]
+async fn a_fingerprint_changes_with_whatever_is_read() {
+    let server = Server::start();
+    let target = server.migrated().await;
+    let session = server.session(&target.dbname).await;
+    session.batch_execute("CREATE SCHEMA omtdb; CREATE SCHEMA shop").await.unwrap();
+    assert_eq!(
+        schema::user_schemas(&session).await.unwrap(),
+        ["auth", "interaction", "media", "public", "shop", "users"]
+    );
+    let mut reader = server.session(&target.dbname).await;
+    let mut seen = BTreeSet::new();
+    for change in [
+        "SELECT 1",
+        "CREATE TABLE shop.orders (id INT)",
+        "ALTER TABLE shop.orders ADD COLUMN total NUMERIC",
+        "CREATE VIEW shop.v AS SELECT id FROM shop.orders",
+        "CREATE OR REPLACE VIEW shop.v AS SELECT id + 0 AS id FROM shop.orders",
+        "CREATE FUNCTION shop.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE OR REPLACE FUNCTION shop.f() RETURNS int LANGUAGE sql AS 'SELECT 2'",
+        "CREATE SEQUENCE shop.s",
+        "ALTER SEQUENCE shop.s INCREMENT 2",
+        "CREATE DOMAIN shop.d AS int CHECK (VALUE > 0)",
+        "ALTER DOMAIN shop.d SET NOT NULL",
+        "CREATE POLICY p ON shop.orders USING (id > 0)",
+        "ALTER POLICY p ON shop.orders USING (id > 1)",
+        "CREATE STATISTICS shop.x ON id, total FROM shop.orders",
+        "GRANT SELECT ON shop.orders TO PUBLIC",
+    ] {
+        session.batch_execute(change).await.unwrap();
+        let live = schema::read_schemas(&mut reader, &["shop"]).await.unwrap();
+        assert!(seen.insert(schema::fingerprint(&live)), "not seen: {change}");
+        let again = schema::read_schemas(&mut reader, &["shop"]).await.unwrap();
+        assert_eq!(schema::fingerprint(&live), schema::fingerprint(&again));
+    }
 }
 
 #[tokio::test]

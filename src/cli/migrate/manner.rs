@@ -35,7 +35,12 @@ impl MannerArgs {
     pub(super) fn options(&self, dir: Option<&Path>) -> anyhow::Result<Options> {
         Ok(Options {
             wait: self.wait,
-            locks: Patience { lock_timeout: self.lock_timeout, budget: self.lock_budget },
+            locks: Patience {
+                lock_timeout: self.lock_timeout,
+                budget: self.lock_budget,
+                attempts: u32::MAX,
+                ..Patience::default()
+            },
             patience: self.patience,
             duty: f64::from(self.duty) / 100.0,
             by: Provenance {

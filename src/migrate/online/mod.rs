@@ -128,7 +128,7 @@ async fn carry_out(
 ) -> anyhow::Result<()> {
     let (concurrent, brief): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| task.concurrently);
     for task in brief {
-        one(work, &work.hands, &task, progress).await?;
+        one(work, work.hands, &task, progress).await?;
     }
     let jobs = jobs.min(concurrent.len());
     let queue = Mutex::new(concurrent.into_iter());
@@ -197,7 +197,7 @@ async fn one(work: &Work<'_>, hands: &Hands<'_>, task: &Task, progress: &run::Ta
 /// Shows how far a build is, and tells once of each session that keeps it waiting.
 fn say(progress: &run::Task, run: &run::Run, step: &str, glance: &Glance, told: &Mutex<Option<i32>>) {
     if let Some((phase, done, of)) = &glance.build {
-        let percent = (*of > 0).then(|| format!(" {}%", done * 100 / of)).unwrap_or_default();
+        let percent = if *of > 0 { format!(" {}%", done * 100 / of) } else { String::new() };
         progress.say(format!("{step}: {phase}{percent}"));
     }
     let Some(blocker) = glance.blocker() else { return };

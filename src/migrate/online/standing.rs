@@ -110,7 +110,7 @@ fn existing(row: &Row) -> Result<Option<Existing>> {
         oid,
         name: row.try_get("index_name")?,
         valid: row.try_get("valid")?,
-        definition: crate::schema::catalog::index_definition(&text),
+        definition: crate::schema::index_definition(&text, &[]),
         part_of: row.try_get("part_of")?,
     }))
 }

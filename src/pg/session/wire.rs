@@ -9,6 +9,7 @@ use futures_util::stream::{self, BoxStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
+use tokio_postgres::error::DbError;
 use tokio_postgres::{AsyncMessage, Connection, Error};
 
 /// Writes what a [`Session`](super::Session) asks and reads what the server answers, while somebody polls it.
@@ -78,7 +79,16 @@ impl Wire {
         match &self.notices {
             // Nobody listens any more: nobody misses it.
             Some(notices) => drop(notices.send(notice.message().to_owned())),
-            None => tracing::info!("{}: {}", notice.severity(), notice.message()),
+            None => log(&notice),
         }
+    }
+}
+
+/// Warnings are for people, with what the server proposes; notices for those who ask for them.
+fn log(notice: &DbError) {
+    let hint = notice.hint().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+    match notice.severity() {
+        "WARNING" => tracing::warn!("{}{hint}", notice.message()),
+        severity => tracing::info!("{severity}: {}{hint}", notice.message()),
     }
 }

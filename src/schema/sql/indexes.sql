@@ -5,6 +5,7 @@ SELECT
     c.relname AS name,
     pg_catalog.pg_get_indexdef(i.indexrelid) AS definition,
     i.indisvalid AND i.indisready AND i.indislive AS valid,
+    ARRAY(SELECT o.option FROM pg_catalog.unnest(c.reloptions) AS o (option) ORDER BY o.option) AS options,
     p.relname AS parent
 FROM pg_catalog.pg_index AS i
 JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
