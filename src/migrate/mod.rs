@@ -20,6 +20,7 @@ pub mod journal;
 mod lock;
 mod online;
 mod plan;
+pub mod repair;
 pub mod script;
 pub mod source;
 mod stepwise;
@@ -39,7 +40,12 @@ pub fn queries() -> impl Iterator<Item = (&'static str, &'static str)> {
     let own = [("watch", watch::WATCH), ("detaching", stepwise::DETACHING), ("history", history::HISTORY)];
     let locks = [("lock", lock::LOCK), ("lock_holder", lock::HOLDER)];
     let journal = journal::QUERIES.into_iter().chain(sweep::QUERIES);
-    own.into_iter().chain(locks).chain(journal).chain(online::standing::QUERIES).chain(index::QUERIES)
+    own.into_iter()
+        .chain(locks)
+        .chain(journal)
+        .chain(online::standing::QUERIES)
+        .chain(index::QUERIES)
+        .chain(repair::QUERIES)
 }
 
 /// What is applied to `target`'s database and what is not. Takes no lock, creates nothing.
@@ -49,8 +55,10 @@ pub fn queries() -> impl Iterator<Item = (&'static str, &'static str)> {
 pub async fn status(target: &Target, source: &Source) -> anyhow::Result<Status> {
     let session = Session::connect(target, "migrate").await?;
     let applied = history::read(&session).await?;
+    let mut status = plan::status(source.migrations(), &source.opt_in(), &applied);
+    repair::change::show(&session, source, &applied, &mut status.problems).await?;
     session.close().await;
-    Ok(plan::status(source.migrations(), &source.opt_in(), &applied))
+    Ok(status)
 }
 
 /// Holds `target`'s database against the plan's schema at the version that its history says; without a history, against

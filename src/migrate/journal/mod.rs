@@ -12,7 +12,8 @@ use crate::pg::error::{Doing as _, PgError, Result};
 use crate::pg::{Session, ident};
 
 /// Each query by its file's name.
-pub(super) const QUERIES: [(&str, &str); 10] = [
+pub(super) const QUERIES: [(&str, &str); 11] = [
+    ("accepted_text", ACCEPTED_TEXT),
     ("exists", EXISTS),
     ("begin_run", BEGIN_RUN),
     ("end_run", END_RUN),
@@ -28,6 +29,7 @@ pub(super) const QUERIES: [(&str, &str); 10] = [
 /// The journal's tables; making them again changes nothing.
 pub const TABLES: &str = include_str!("tables.sql");
 
+const ACCEPTED_TEXT: &str = include_str!("accepted_text.sql");
 const EXISTS: &str = include_str!("exists.sql");
 const BEGIN_RUN: &str = include_str!("begin_run.sql");
 const END_RUN: &str = include_str!("end_run.sql");
@@ -166,6 +168,14 @@ pub(super) async fn lose(session: &Session) -> Result<()> {
 /// Whether there is a journal.
 pub(super) async fn exists(session: &Session) -> Result<bool> {
     Ok(session.query_one(EXISTS, &[]).await.doing(|| "look for the journal".to_owned())?.try_get("there")?)
+}
+
+/// Name and text with which `version` was last applied, adopted or accepted.
+pub(super) async fn accepted(session: &Session, version: i64) -> Result<Option<(String, String)>> {
+    let doing = || format!("read what version {version} was applied with");
+    let row = session.query_opt(ACCEPTED_TEXT, &[&version]).await.doing(doing)?;
+    let text = |row: tokio_postgres::Row| Ok::<_, PgError>((row.try_get("name")?, row.try_get("sql")?));
+    row.map(text).transpose().doing(doing)
 }
 
 /// BLAKE3 of a text, hexadecimal.
