@@ -10,6 +10,7 @@ use super::hands::Hands;
 use super::journal::{self, Ending, Journal, Provenance, Subject};
 use super::lock::Lock;
 use super::source::Source;
+use super::steps::{self, Plan};
 use super::work::{PATIENCE, Work};
 use super::{Applied, Known, Step, history, plan, stepwise};
 use crate::pg::{Patience, Target};
@@ -21,6 +22,8 @@ use crate::verdict::Interrupted;
 pub struct Options {
     /// Version to stop after; `None` applies all that are not opt-in.
     pub last: Option<i64>,
+    /// The plan to carry out; with another one nothing is done.
+    pub expected: Option<Plan>,
     /// How long to wait for another migrator of the same database.
     pub wait: Duration,
     /// How long statements that others queue behind wait for locks, and how long they are tried again.
@@ -37,6 +40,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             last: None,
+            expected: None,
             wait: Duration::from_secs(300),
             locks: Patience::default(),
             patience: PATIENCE,
@@ -72,6 +76,7 @@ async fn apply_locked(
     run: &Run,
 ) -> anyhow::Result<Applied> {
     ready(lock, options, run).await?;
+    let options = &as_planned(target, source, options).await?;
     let status = plan::status(source.migrations(), &source.opt_in(), &history::read(lock.session()).await?);
     status.refuse_problems(source)?;
     let todo = plan::up_to(&status, source.migrations(), options.last)?;
@@ -91,6 +96,25 @@ async fn apply_locked(
     }
     hands.session.close().await;
     Ok(done)
+}
+
+/// What was to be done is not what would be done.
+#[derive(Debug, thiserror::Error)]
+#[error("the plan no longer holds; nothing was applied\n{}\n  help: plan again, and have the new plan looked at", .0.iter().map(|one| format!("  {one}")).collect::<Vec<_>>().join("\n"))]
+pub struct PlanChanged(pub Vec<String>);
+
+/// The options by which to carry out the plan that was given, if one was; it is made again, and must be the same.
+async fn as_planned(target: &Target, source: &Source, options: &Options) -> anyhow::Result<Options> {
+    let Some(expected) = &options.expected else { return Ok(options.clone()) };
+    let last = expected.steps.last().map(|step| step.version);
+    let mut options = Options { last: last.or(expected.current).or(options.last), ..options.clone() };
+    let now = steps::plan(target, source, &options).await?;
+    let changes = steps::changes(expected, &now);
+    if !changes.is_empty() {
+        return Err(PlanChanged(changes).into());
+    }
+    options.by.plan = Some(now.fingerprint);
+    Ok(options)
 }
 
 /// Prepares the journal, and waits until the server has noticed that a killed run is gone: it may still be at a step.

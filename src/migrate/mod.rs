@@ -23,21 +23,28 @@ mod plan;
 pub mod repair;
 pub mod script;
 pub mod source;
+pub mod steps;
 mod stepwise;
 mod sweep;
 mod together;
 mod watch;
 mod work;
 
-pub use apply::{Options, apply};
+pub use apply::{Options, PlanChanged, apply};
 pub use journal::{Provenance, Totals};
 pub use lock::{Busy, KEY as LOCK_KEY};
 pub use plan::Problem;
 pub use source::{Source, SourceError};
+pub use steps::{Plan, plan};
 
 /// Every query of this module by its file's name; those of the journal need its tables ([`journal::TABLES`]).
 pub fn queries() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let own = [("watch", watch::WATCH), ("detaching", stepwise::DETACHING), ("history", history::HISTORY)];
+    let own = [
+        ("watch", watch::WATCH),
+        ("detaching", stepwise::DETACHING),
+        ("history", history::HISTORY),
+        ("sizes", steps::SIZES),
+    ];
     let locks = [("lock", lock::LOCK), ("lock_holder", lock::HOLDER)];
     let journal = journal::QUERIES.into_iter().chain(sweep::QUERIES);
     own.into_iter()

@@ -54,7 +54,7 @@ impl Place {
         command().args(self.args(action)).args(more).output().unwrap()
     }
 
-    fn spawn(&self, action: &str) -> Child {
+    pub(crate) fn spawn(&self, action: &str) -> Child {
         let mut command = command();
         command.args(self.args(action)).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
@@ -82,7 +82,7 @@ impl Place {
         self.session().await.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
     }
 
-    async fn advisory_locks(&self) -> usize {
+    pub(crate) async fn advisory_locks(&self) -> usize {
         let sql = "SELECT FROM pg_locks WHERE locktype = 'advisory'";
         self.session().await.query(sql, &[]).await.unwrap().len()
     }

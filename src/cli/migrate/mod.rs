@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use omtdb::migrate::{self, Applied, Options, Source, Status, Verified};
+use omtdb::migrate::{self, Applied, Options, PlanChanged, Source, Status, Verified};
 use omtdb::verdict::Verdict;
 
 use self::index::IndexArgs;
@@ -15,11 +15,13 @@ use super::{Cx, Outcome};
 
 mod index;
 mod manner;
+mod plan;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   omtdb migrate status --url postgresql://app@db/omt    what is applied, what is pending
+  omtdb migrate plan --url postgresql://app@db/omt      what applying it would do, and whom it would keep waiting
   omtdb migrate apply --scratch                         build the schema on a throw-away server
   omtdb migrate verify --url postgresql://app@db/omt    is the database what the plan says?")]
 pub(crate) struct Args {
@@ -34,6 +36,9 @@ enum Action {
         after_help = "Changes nothing and takes no lock.\n\nExample, for a pipeline that must not deploy ahead of its database:\n  omtdb migrate status --check"
     )]
     Status(StatusArgs),
+    /// Show what apply would do, statement by statement: locks, sizes, steps, and what others notice of it
+    #[command(after_help = plan::HELP)]
+    Plan(plan::PlanArgs),
     /// Apply pending migrations, nobody kept waiting for longer than the lock timeout
     #[command(after_help = "\
 A file's statements run in one transaction, tried again as a whole when a lock is not granted in time. Files with \
@@ -71,9 +76,11 @@ struct StatusArgs {
 
 #[derive(clap::Args)]
 struct ApplyArgs {
-    /// Version to stop after [default: the newest]
+    /// Version to stop after [default: the newest that is not opt-in]
     #[arg(long, value_name = "VERSION")]
     target: Option<i64>,
+    #[command(flatten)]
+    plan: plan::PlanFile,
     #[command(flatten)]
     manner: MannerArgs,
     #[command(flatten)]
@@ -109,6 +116,7 @@ impl SourceArgs {
 pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
     match args.action {
         Action::Status(args) => status(&args, cx).await,
+        Action::Plan(args) => plan::run(&args, cx).await,
         Action::Apply(args) => apply(&args, cx).await,
         Action::Verify(args) => verify(&args, cx).await,
         Action::Index(args) => index::run(args, cx).await,
@@ -126,9 +134,16 @@ async fn status(args: &StatusArgs, cx: &Cx) -> Outcome {
 async fn apply(args: &ApplyArgs, cx: &Cx) -> Outcome {
     let source = args.source.read()?;
     let place = args.place.resolve().await?;
-    let options = Options { last: args.target, ..args.manner.options(args.source.dir())? };
+    let expected = args.plan.plan.as_deref().map(plan::read).transpose()?;
+    let options = Options { last: args.target, expected, ..args.manner.options(args.source.dir())? };
     let applied = migrate::apply(&place.target, &source, &options, &cx.run).await;
-    let applied = place.end(applied)?;
+    let applied = match place.end(applied) {
+        Err(error) if error.is::<PlanChanged>() => {
+            cx.out.error(&error);
+            return Ok(Verdict::Fail);
+        }
+        applied => applied?,
+    };
     cx.out.result(&applied, applied_text(&applied))?;
     Ok(Verdict::Pass)
 }

@@ -62,6 +62,47 @@ pub(super) fn next(index: &NewIndex, standing: &Standing, ours: &HashSet<String>
     }
 }
 
+/// Everything that is still to be done for `index`, in order, as far as it can be told before it is begun.
+pub(super) fn outline(
+    index: &NewIndex,
+    standing: &Standing,
+    ours: &HashSet<String>,
+) -> Result<Vec<Task>, Refused> {
+    let mut tasks = match next(index, standing, ours)? {
+        Next::Nothing => return Ok(Vec::new()),
+        Next::Steps(tasks) => tasks,
+    };
+    if !standing.table.divided {
+        return Ok(tasks);
+    }
+    let parent = standing.table.index(&index.name).cloned();
+    // Its definition is the server's to say; none is alike before there is one.
+    let shell =
+        Existing { oid: 0, name: index.name.clone(), valid: false, definition: String::new(), part_of: None };
+    let parent = parent.unwrap_or(shell);
+    for leaf in &standing.leaves {
+        let attached = |one: &Existing| parent.oid != 0 && one.part_of == Some(parent.oid);
+        let told = tasks.iter().any(|task| task.step.starts_with("attach ") && is_of(task, leaf));
+        if leaf.indexes.iter().any(attached) || told {
+            continue;
+        }
+        let name = leaf_index_name(&leaf.name, &index.name);
+        let built = build(index, leaf, &name);
+        if !tasks.contains(&built) && leaf.index(&name).is_none_or(|one| !one.valid) {
+            tasks.push(built);
+        }
+        let index = Existing { name, ..parent.clone() };
+        tasks.push(attach(&standing.table, &parent, leaf, &index));
+    }
+    Ok(tasks)
+}
+
+/// Whether the index that `task` attaches is one of `leaf`.
+fn is_of(task: &Task, leaf: &Relation) -> bool {
+    let index = task.step.strip_prefix(&format!("attach {}.", leaf.schema));
+    index.is_some_and(|name| leaf.index(name).is_some())
+}
+
 fn on_table(index: &NewIndex, table: &Relation, ours: &HashSet<String>) -> Result<Next, Refused> {
     let built = build(index, table, &index.name);
     let Some(found) = table.index(&index.name) else { return Ok(Next::Steps(vec![built])) };
@@ -257,6 +298,24 @@ mod tests {
         };
         assert!(steps(&whole(true), &ours).unwrap().is_empty());
         assert!(matches!(steps(&whole(false), &ours), Err(Refused::NotProven(_))));
+    }
+
+    #[test]
+    fn an_outline_tells_what_is_left_from_shell_to_attachment() {
+        let outline = |standing: &Standing, ours: &[&str]| {
+            let ours = ours.iter().map(|&one| one.to_owned()).collect();
+            let tasks = outline(&index(), standing, &ours).unwrap();
+            tasks.into_iter().map(|task| task.step).collect::<Vec<_>>()
+        };
+        let all = ["shell s.i", "build s.l0_i", "attach s.l0_i", "build s.l1_i", "attach s.l1_i"];
+        assert_eq!(outline(&divided(vec![], vec![vec![], vec![]]), &[]), all);
+        let half = divided(
+            vec![existing(9, "i", false, None)],
+            vec![vec![existing(2, "l0_i", true, Some(9))], vec![], vec![existing(3, "l2_i", true, None)]],
+        );
+        let ours = ["shell s.i", "build s.l0_i", "build s.l2_i"];
+        assert_eq!(outline(&half, &ours), ["build s.l1_i", "attach s.l2_i", "attach s.l1_i"]);
+        assert_eq!(outline(&plain(vec![]), &[]), ["build s.i"]);
     }
 
     #[test]

@@ -37,6 +37,40 @@ pub(super) async fn create(work: &Work<'_>, index: &NewIndex, jobs: usize) -> an
     }
 }
 
+/// The statements that are left to make `index`, in order; none can be told for a table that is not there yet.
+pub(super) async fn outline(
+    session: &Session,
+    index: &NewIndex,
+    ours: &HashSet<String>,
+) -> anyhow::Result<Vec<String>> {
+    let Some(table) = standing::find(session, &index.table.quoted()).await? else { return Ok(Vec::new()) };
+    let standing = standing::read(session, table.oid).await?;
+    Ok(create::outline(index, &standing, ours)?.into_iter().map(|task| task.sql).collect())
+}
+
+/// The statements that are left to rebuild the index called `name`.
+pub(super) async fn rebuild_outline(
+    session: &Session,
+    name: &Name,
+    begun: &HashMap<String, bool>,
+) -> anyhow::Result<Vec<String>> {
+    let table = standing::find(session, &name.quoted()).await?.and_then(|index| index.table);
+    let Some(table) = table else { return Ok(Vec::new()) };
+    let standing = standing::read(session, table).await?;
+    Ok(rebuild::all(&name.name, &standing, begun).into_iter().map(|task| task.sql).collect())
+}
+
+/// The statement that drops the index called `name`.
+pub(super) async fn drop_sql(session: &Session, name: &Name) -> anyhow::Result<String> {
+    let plain = standing::find(session, &name.quoted()).await?.is_some_and(|index| index.kind == "i");
+    Ok(drop_statement(name, plain))
+}
+
+fn drop_statement(name: &Name, concurrently: bool) -> String {
+    let gently = if concurrently { "CONCURRENTLY " } else { "" };
+    format!("DROP INDEX {gently}{}", name.quoted())
+}
+
 /// Rebuilds the index called `name`, with at most `jobs` rebuilds at once; proves that it is valid afterwards.
 pub(super) async fn rebuild(work: &Work<'_>, name: &Name, jobs: usize) -> anyhow::Result<()> {
     let table = found(work, name).await?.and_then(|index| index.table);
@@ -82,8 +116,7 @@ fn drop_step(name: &Name) -> String {
 
 fn drop_of(name: &Name, index: &Found) -> Task {
     let concurrently = index.kind == "i";
-    let gently = if concurrently { "CONCURRENTLY " } else { "" };
-    Task { step: drop_step(name), sql: format!("DROP INDEX {gently}{}", name.quoted()), concurrently }
+    Task { step: drop_step(name), sql: drop_statement(name, concurrently), concurrently }
 }
 
 /// Name and text of a step.
