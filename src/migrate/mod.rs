@@ -12,6 +12,7 @@ use crate::pg::{Session, Target};
 use crate::schema::{self, Drift};
 
 mod apply;
+pub mod baseline;
 mod executor;
 mod hands;
 mod history;

@@ -291,7 +291,8 @@ pub fn changes(expected: &Plan, now: &Plan) -> Vec<String> {
         ));
     }
     if expected.current != now.current {
-        let version = |plan: &Plan| plan.current.map_or_else(|| "no version".to_owned(), |at| format!("version {at}"));
+        let version =
+            |plan: &Plan| plan.current.map_or_else(|| "no version".to_owned(), |at| format!("version {at}"));
         found.push(format!("the database was at {} and is at {}", version(expected), version(now)));
     }
     let versions = |plan: &Plan| plan.steps.iter().map(|step| step.version).collect::<Vec<_>>();

@@ -2,6 +2,7 @@
 
 use std::process::{Output, Stdio};
 
+use omtdb::migrate::Source;
 use serde_json::Value;
 
 use crate::harness::{command, json, text};
@@ -15,6 +16,11 @@ fn words(place: &Place, words: &[&str]) -> Vec<String> {
 
 fn run(place: &Place, of: &[&str]) -> Output {
     command().args(words(place, of)).output().unwrap()
+}
+
+/// As [`run`], with the place's files.
+fn run_files(place: &Place, of: &[&str]) -> Output {
+    run(place, &[of, &["--migrations", place.dir.path().to_str().unwrap()]].concat())
 }
 
 fn steps(output: &Output) -> Vec<String> {
@@ -118,4 +124,124 @@ async fn an_index_is_dropped_unless_it_is_needed() {
     let left = "SELECT count(*) FROM pg_class WHERE relname IN ('i', 'j', 'p0_v_idx', 'p1_v_idx')";
     assert_eq!(one::<i64>(&place, left).await, 0);
     assert_refused(&drop("public.j", &["--yes"]), 2, &["there is no index public.j"]);
+}
+
+const A: (&str, &str) = ("V1__a.sql", "CREATE TABLE public.a ();\n");
+const B: (&str, &str) = ("V2__b.sql", "CREATE SCHEMA s;\nCREATE TABLE s.b (id INT PRIMARY KEY);\n");
+
+#[tokio::test]
+async fn a_changed_file_is_shown_and_accepted_for_a_reason() {
+    let place = Place::new(&[A, B]).await;
+    assert_eq!(code(&place.run("apply", &[])), Some(0));
+    let nothing = run_files(&place, &["repair", "--version", "1", "--reason", "why"]);
+    assert_eq!((code(&nothing), json(&nothing)["kind"].as_str()), (Some(0), Some("nothing")));
+    place.write(A.0, "-- The first.\nCREATE TABLE public.a ();\n");
+    let status = json(&place.run("status", &[]));
+    let diff = status["problems"][0]["diff"].as_str().unwrap();
+    assert!(diff.ends_with("+-- The first.\n CREATE TABLE public.a ();"), "{diff}");
+    assert_refused(&place.run("apply", &[]), 4, &["omtdb migrate repair --version 1"]);
+    let repair = ["repair", "--version", "1", "--reason", "a comment"];
+    assert_refused(&run_files(&place, &repair), 2, &["+-- The first.", "--yes"]);
+    let repaired = run_files(&place, &[&repair[..], &["--yes"]].concat());
+    assert_eq!(code(&repaired), Some(0), "{}", text(&repaired));
+    assert_eq!(json(&repaired)["kind"], "changed");
+    assert_eq!(code(&place.run("status", &["--check"])), Some(0));
+    assert_eq!(code(&place.run("apply", &[])), Some(0));
+    let noted =
+        "SELECT event || ': ' || reason || ': ' || outcome FROM omtdb.migration_run ORDER BY id DESC LIMIT 1";
+    assert_eq!(one::<String>(&place, noted).await, "repair: a comment: done");
+    place.write(A.0, "CREATE TABLE public.a ();\n");
+    let status = json(&place.run("status", &[]));
+    let diff = status["problems"][0]["diff"].as_str().unwrap();
+    assert!(diff.contains("\n--- The first."), "the text that was accepted is what counts: {diff}");
+    place.remove(A.0);
+    assert_refused(&run_files(&place, &[&repair[..], &["--yes"]].concat()), 2, &["there is no file for it"]);
+    assert_refused(
+        &run_files(&place, &["repair", "--version", "9", "--reason", "x"]),
+        2,
+        &["no migration 9"],
+    );
+}
+
+#[tokio::test]
+async fn steps_of_a_run_left_half_done_are_listed_and_forgotten() {
+    let file = |second: &str| format!("-- omtdb: no-transaction\nCREATE TABLE public.b (); {second};");
+    let place = Place::new(&[A, ("V2__b.sql", &file("SELECT 1 / 0"))]).await;
+    assert_refused(&place.run("apply", &[]), 4, &["division by zero"]);
+    place.write("V2__b.sql", "-- omtdb: no-transaction\nCREATE TABLE public.b (id INT);");
+    assert_refused(&place.run("apply", &[]), 4, &["has changed", "omtdb migrate repair"]);
+    let repair = ["repair", "--version", "2", "--reason", "wrong", "--yes"];
+    let repaired = json(&run_files(&place, &repair));
+    assert_eq!(repaired["kind"], "begun");
+    let steps: Vec<_> =
+        repaired["steps"].as_array().unwrap().iter().map(|one| one["outcome"].clone()).collect();
+    assert_eq!(steps, ["done", "failed"]);
+    assert_eq!(repaired["steps"][0]["sql"], "CREATE TABLE public.b ()");
+    place.session().await.batch_execute("DROP TABLE public.b").await.unwrap();
+    let applied = place.run("apply", &[]);
+    assert_eq!(code(&applied), Some(0), "{}", text(&applied));
+    assert_eq!(json(&run_files(&place, &repair))["kind"], "nothing");
+    assert_eq!(place.versions().await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_database_built_elsewhere_is_adopted_when_it_is_what_the_files_build() {
+    let place = Place::new(&[A, B, ("V3__later.sql", "CREATE TABLE s.c ()")]).await;
+    let session = place.session().await;
+    session.batch_execute(&format!("{}; {}", A.1, B.1)).await.unwrap();
+    session
+        .batch_execute("CREATE SCHEMA others; CREATE TABLE others.x (); GRANT SELECT ON s.b TO pg_monitor")
+        .await
+        .unwrap();
+    let baseline = ["baseline", "--version", "2", "--reason", "scripts"];
+    let adopted = run_files(&place, &baseline);
+    assert_eq!(code(&adopted), Some(0), "{}", text(&adopted));
+    let adopted = json(&adopted);
+    assert_eq!((&adopted["proven"], adopted["adopted"].as_array().unwrap().len()), (&true.into(), 2));
+    let status = json(&place.run("status", &[]));
+    assert_eq!((&status["current"], status["problems"].as_array().unwrap().len()), (&2.into(), 0));
+    assert_eq!(status["pending"][0]["version"], 3);
+    let applied = json(&place.run("apply", &[]));
+    assert_eq!(applied["applied"].as_array().unwrap().len(), 1, "{applied}");
+    assert_refused(&run_files(&place, &baseline), 2, &["has a history already", "V3__later"]);
+}
+
+#[tokio::test]
+async fn a_database_that_is_another_one_is_not_adopted() {
+    let place = Place::new(&[A, B]).await;
+    let session = place.session().await;
+    let other = "CREATE TABLE public.a (extra INT); CREATE TABLE public.z (); CREATE SCHEMA s; CREATE TABLE s.b (id INT)";
+    session.batch_execute(other).await.unwrap();
+    let baseline = ["baseline", "--version", "2", "--reason", "scripts"];
+    let refused = run_files(&place, &baseline);
+    assert_eq!(code(&refused), Some(1), "{}", text(&refused));
+    let refused = json(&refused);
+    let objects: Vec<_> =
+        refused["drift"].as_array().unwrap().iter().map(|one| one["object"].clone()).collect();
+    for object in ["public.a.extra", "public.z", "s.b.b_pkey"] {
+        assert!(objects.contains(&object.into()), "{object}: {refused}");
+    }
+    let written = "SELECT to_regclass('public.refinery_schema_history') IS NOT NULL OR to_regnamespace('omtdb') IS NOT NULL";
+    assert!(!one::<bool>(&place, written).await, "nothing is written");
+    let believed = run_files(&place, &[&baseline[..], &["--unproven"]].concat());
+    assert_eq!(code(&believed), Some(0), "{}", text(&believed));
+    assert!(text(&believed).contains("not compared"), "{}", text(&believed));
+    let reasons: String =
+        one(&place, "SELECT string_agg(DISTINCT reason, ',') FROM omtdb.migration_run").await;
+    assert_eq!((reasons.as_str(), place.versions().await), ("unproven: scripts", vec![1, 2]));
+}
+
+#[tokio::test]
+async fn the_first_phase_built_by_hand_is_adopted() {
+    let place = Place::new(&[]).await;
+    let session = place.session().await;
+    for migration in Source::embedded().migrations().iter().filter(|one| one.version() <= 11) {
+        session.batch_execute(migration.sql().unwrap()).await.unwrap();
+    }
+    let adopted = run(&place, &["baseline", "--version", "11", "--reason", "scripts"]);
+    assert_eq!(code(&adopted), Some(0), "{}", text(&adopted));
+    let status = run(&place, &["status", "--check"]);
+    assert_eq!(code(&status), Some(0), "{}", text(&status));
+    assert_eq!(json(&run(&place, &["apply"]))["applied"], serde_json::json!([]));
+    assert_eq!(code(&run(&place, &["verify"])), Some(0));
 }

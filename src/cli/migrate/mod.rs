@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use omtdb::migrate::{self, Applied, Options, PlanChanged, Source, Status, Verified};
+use omtdb::migrate::{self, Applied, Options, PlanChanged, Problem, Source, Status, Verified};
+use omtdb::schema::Drift;
 use omtdb::verdict::Verdict;
 
+use self::adopt::{BaselineArgs, RepairArgs};
 use self::index::IndexArgs;
 use self::manner::MannerArgs;
 
@@ -13,6 +15,7 @@ use super::output::table;
 use super::place::PlaceArgs;
 use super::{Cx, Outcome};
 
+mod adopt;
 mod index;
 mod manner;
 mod plan;
@@ -59,6 +62,12 @@ Examples:
         after_help = "Reads the catalog of the schemas auth, interaction, media and users in one snapshot; changes nothing.\nLeaves of interaction.user_media may be split as long as every hash has exactly one leaf.\n\nExample:\n  omtdb migrate verify --json | jq -r '.drift[] | \"\\(.object) \\(.kind)\"'"
     )]
     Verify(VerifyArgs),
+    /// Adopt a database whose schema came about without omtdb, once it is proven to be what the files build
+    #[command(after_help = adopt::BASELINE_HELP, disable_version_flag = true)]
+    Baseline(BaselineArgs),
+    /// Accept a file that was changed after it was applied, or forget a run that was left half done
+    #[command(after_help = adopt::REPAIR_HELP, disable_version_flag = true)]
+    Repair(RepairArgs),
     /// Rebuild or drop an index while the application goes on
     Index(IndexArgs),
 }
@@ -119,6 +128,8 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
         Action::Plan(args) => plan::run(&args, cx).await,
         Action::Apply(args) => apply(&args, cx).await,
         Action::Verify(args) => verify(&args, cx).await,
+        Action::Baseline(args) => adopt::baseline(&args, cx).await,
+        Action::Repair(args) => adopt::repair(&args, cx).await,
         Action::Index(args) => index::run(args, cx).await,
     }
 }
@@ -169,7 +180,7 @@ fn status_text(status: &Status) -> String {
         .iter()
         .map(|one| [format!("V{}", one.version), one.name.clone(), "opt-in".to_owned()]);
     let mut parts = vec![table(["version", "name", "applied"], done.chain(todo).chain(optional))];
-    parts.extend(status.problems.iter().map(ToString::to_string));
+    parts.extend(status.problems.iter().map(problem_text));
     parts.push(match (status.current, status.pending.len()) {
         (None, pending) => format!("nothing is applied, {pending} pending"),
         (Some(current), 0) => format!("at version {current}, nothing is pending"),
@@ -179,6 +190,13 @@ fn status_text(status: &Status) -> String {
         parts.push(format!("{first} to {last} are applied when --target reaches them"));
     }
     parts.join("\n\n")
+}
+
+fn problem_text(problem: &Problem) -> String {
+    match problem {
+        Problem::Divergent { diff: Some(diff), .. } => format!("{problem}\n\n{diff}"),
+        _ => problem.to_string(),
+    }
 }
 
 fn applied_text(applied: &Applied) -> String {
@@ -207,12 +225,16 @@ fn verified_text(verified: &Verified) -> String {
     if verified.drift.is_empty() {
         return "the database is what the plan says".to_owned();
     }
+    drift_text(&verified.drift, "the plan")
+}
+
+/// Every difference from what `expected` says.
+fn drift_text(drift: &[Drift], expected: &str) -> String {
     let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
-    let rows = verified
-        .drift
-        .iter()
-        .map(|one| [one.object.clone(), one.kind.clone(), side(&one.expected), side(&one.found)]);
-    let count = verified.drift.len();
+    let rows =
+        drift.iter().map(|one| [one.object.clone(), one.kind.clone(), side(&one.expected), side(&one.found)]);
+    let count = drift.len();
     let noun = if count == 1 { "difference" } else { "differences" };
-    format!("{}\n\n{count} {noun} from the plan", table(["object", "kind", "the plan", "the database"], rows))
+    let heads = ["object", "kind", expected, "the database"];
+    format!("{}\n\n{count} {noun} from {expected}", table(heads, rows))
 }
