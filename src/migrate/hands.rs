@@ -76,6 +76,9 @@ impl Stop {
     }
 }
 
+const SHORTEST_LOOK: Duration = Duration::from_millis(5);
+const LONGEST_LOOK: Duration = Duration::from_millis(50);
+
 /// Parameter that has the server notice within a second that this program is gone, and release what it had locked.
 const NOTICE: &str = "SET client_connection_check_interval = '1s'";
 
@@ -141,7 +144,7 @@ impl<'a> Hands<'a> {
                 too_long(glance, policy, &mut stuck)
             };
             tokio::select! {
-                watched = during(self.lock.session(), self.pid, &mut work, look) => watched,
+                watched = during(self.lock.session(), self.pid, policy.look(), &mut work, look) => watched,
                 () = self.run.interrupt.cancelled() => Err(Stop::Interrupted),
             }
         };
@@ -231,6 +234,14 @@ impl<'a> Hands<'a> {
 }
 
 impl Policy {
+    /// Between two looks at a statement under way: a few within the wait for a lock.
+    fn look(&self) -> Duration {
+        match self {
+            Self::Brisk(patience) => (patience.lock_timeout / 4).clamp(SHORTEST_LOOK, LONGEST_LOOK),
+            Self::Patient(_) => LONGEST_LOOK,
+        }
+    }
+
     /// Counts the wait of an attempt that ended at its limit, whatever was seen of it.
     pub(super) fn at_least<T>(&self, done: &Result<T, Stop>, waits: &mut Waits) {
         if let (Err(Stop::Refused(error)), Self::Brisk(patience)) = (done, self)

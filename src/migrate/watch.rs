@@ -10,9 +10,6 @@ use crate::pg::error::{Doing as _, PgError, Result};
 
 pub(super) const WATCH: &str = include_str!("watch.sql");
 
-/// Between two looks. A wait is known to this, and a blocker that comes and goes in between is not seen.
-const EVERY: Duration = Duration::from_millis(50);
-
 /// Waits for locks, as seen.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Waits {
@@ -163,14 +160,15 @@ impl Waits {
     }
 }
 
-/// Runs `work` to its end and looks at the session that does it (`pid`) from `session` meanwhile; each look goes to `seen`,
-/// which may ask for the end by an error.
+/// Runs `work` to its end and looks at the session that does it (`pid`) from `session` every so often meanwhile; each look
+/// goes to `seen`, which may ask for the end by an error. Who comes and goes between two looks is not seen.
 ///
 /// # Errors
 /// When a look fails, which is when `session` is gone; when `seen` says so. `work` is then left where it is.
 pub(super) async fn during<T, E>(
     session: &Session,
     pid: i32,
+    every: Duration,
     work: impl Future<Output = T>,
     mut seen: impl FnMut(&Glance) -> Result<(), E>,
 ) -> Result<T, E>
@@ -182,7 +180,7 @@ where
         tokio::select! {
             biased;
             done = &mut work => return Ok(done),
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(every) => {}
         }
         tokio::select! {
             biased;

@@ -15,10 +15,10 @@ fn owner(server: &Server) -> String {
 }
 
 /// PgBouncer before a server, ended with the test.
-struct Pooler(Child, tempfile::TempDir);
+pub(crate) struct Pooler(Child, tempfile::TempDir);
 
 impl Pooler {
-    fn before(server: &Server, dbname: &str, mode: &str) -> (Self, String) {
+    pub(crate) fn before(server: &Server, dbname: &str, mode: &str) -> (Self, String) {
         let (dir, target) = (tempfile::tempdir().unwrap(), server.cluster().target(dbname));
         let path = dir.path().display();
         let ini = format!(

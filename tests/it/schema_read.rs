@@ -100,7 +100,7 @@ async fn a_fingerprint_changes_with_whatever_is_read() {
     let server = Server::start();
     let target = server.migrated().await;
     let session = server.session(&target.dbname).await;
-    session.batch_execute("CREATE SCHEMA omtdb; CREATE SCHEMA shop").await.unwrap();
+    session.batch_execute("CREATE SCHEMA IF NOT EXISTS omtdb; CREATE SCHEMA shop").await.unwrap();
     assert_eq!(
         schema::user_schemas(&session).await.unwrap(),
         ["auth", "interaction", "media", "public", "shop", "users"]

@@ -2,8 +2,11 @@
 //!
 //! A leaf is built as a table of its own, with a constraint that says what its bound will say, and with the foreign keys of
 //! its table: so that attaching it reads none of its rows. Rows of its month that lie in the default leaf are moved first;
-//! then the default leaf is locked, what came meanwhile is moved, and the leaf is attached, all in one transaction.
-//! Queries see each row once at every moment. A run that is killed leaves at most a table that the next one attaches.
+//! then writers are kept out, what came meanwhile is moved, and the leaf is attached, all in one transaction. Queries see
+//! each row once at every moment. A run that is killed leaves at most a table that the next one attaches.
+//!
+//! Writers are kept out at the table, not only at the default leaf: one that had already chosen the default leaf for its row
+//! would be refused there once the leaf of the month is attached.
 //!
 //! A leaf is dropped as a leaf. Detaching it first would make foreign keys of its own for it, and dropping those would lock
 //! the tables that they refer to.
@@ -156,7 +159,7 @@ fn within(found: &Survey, step: &MonthStep) -> String {
 
 /// The statements that move rows and attach a leaf.
 struct Attach {
-    /// Locks the default leaf.
+    /// Keeps writers out of the table, and everybody out of the default leaf, which attaching reads.
     lock: Option<String>,
     /// Moves the month's rows out of the default leaf.
     move_rows: Option<String>,
@@ -166,16 +169,21 @@ struct Attach {
 impl Attach {
     fn of(found: &Survey, step: &MonthStep) -> Self {
         let leaf = ident::qualified(&found.schema, &step.name);
+        let table = ident::qualified(&found.schema, &found.table);
         let default = found.default.as_ref().map(|(schema, name)| ident::qualified(schema, name));
         let attach = format!(
-            "ALTER TABLE {} ATTACH PARTITION {leaf} FOR VALUES FROM ({}) TO ({}); ALTER TABLE {leaf} DROP CONSTRAINT {}",
-            ident::qualified(&found.schema, &found.table),
+            "ALTER TABLE {table} ATTACH PARTITION {leaf} FOR VALUES FROM ({}) TO ({}); ALTER TABLE {leaf} DROP CONSTRAINT {}",
             ident::literal(&step.from),
             ident::literal(&step.to),
             ident::quoted(&bound_constraint(step))
         );
+        let lock = |default: &String| {
+            format!(
+                "LOCK TABLE ONLY {table} IN SHARE ROW EXCLUSIVE MODE; LOCK TABLE ONLY {default} IN ACCESS EXCLUSIVE MODE"
+            )
+        };
         Self {
-            lock: default.as_ref().map(|name| format!("LOCK TABLE ONLY {name} IN ACCESS EXCLUSIVE MODE")),
+            lock: default.as_ref().map(lock),
             move_rows: default.as_ref().map(|name| move_rows(found, step, name, &leaf)),
             attach,
         }

@@ -71,7 +71,7 @@ pub struct Months {
     pub table: String,
     /// The current month by the server's clock: `2026-11`.
     pub now: String,
-    /// The months to act on, from the oldest; empty where nothing is to do.
+    /// The months to act on, those to create first, each from the oldest; empty where nothing is to do.
     pub months: Vec<MonthStep>,
     /// Rows in the default leaf of months that get no leaf.
     pub rows_left_in_default: u64,
@@ -98,12 +98,14 @@ pub fn plan(survey: &Survey, wanted: Wanted) -> Result<Months, UsageError> {
             leaf.schema, leaf.name, survey.schema, survey.table, leaf.bound
         )));
     }
-    let mut months: Vec<MonthStep> = to_drop(survey, wanted.keep);
+    let mut months = Vec::new();
     for month in (0..=wanted.ahead).map(|later| survey.now.plus(later)) {
         if !is_covered(survey, month) {
             months.push(to_create(survey, month)?);
         }
     }
+    // Nothing is lost when an old leaf stays a day longer; without a leaf, rows pile up in the default one.
+    months.extend(to_drop(survey, wanted.keep));
     let all: u64 = survey.default_rows.values().sum();
     let moving: u64 = months.iter().map(|month| month.rows_in_default).sum();
     Ok(Months {
