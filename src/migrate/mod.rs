@@ -27,6 +27,7 @@ pub mod source;
 pub mod steps;
 mod stepwise;
 mod sweep;
+pub mod targets;
 mod together;
 mod watch;
 mod work;

@@ -245,3 +245,114 @@ async fn the_first_phase_built_by_hand_is_adopted() {
     assert_eq!(json(&run(&place, &["apply"]))["applied"], serde_json::json!([]));
     assert_eq!(code(&run(&place, &["verify"])), Some(0));
 }
+
+/// A file of targets, each a name, a database of the place's server and whether it is a canary.
+fn fleet(place: &Place, targets: &[(&str, &str, bool)]) -> String {
+    let line = |(name, dbname, canary): &(&str, &str, bool)| {
+        format!("  - {{ name: {name}, url: \"{}\", canary: {canary} }}\n", place.server.url(dbname))
+    };
+    let lines: String = targets.iter().map(line).collect();
+    let file = place.dir.path().join("fleet.md");
+    std::fs::write(&file, format!("version: 1\ntargets:\n{lines}")).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+fn on_fleet(place: &Place, file: &str, of: &[&str]) -> Output {
+    let dir = place.dir.path().to_str().unwrap();
+    let mut command = command();
+    command.arg("migrate").args(of).args(["--json", "--targets", file]);
+    if of[0] != "verify" {
+        command.args(["--migrations", dir]);
+    }
+    command.output().unwrap()
+}
+
+/// Names and states of the targets.
+fn states(output: &Output) -> Vec<(String, String)> {
+    let word = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
+    let targets = json(output)["targets"].as_array().unwrap().clone();
+    targets.iter().map(|one| (word(one, "name"), word(one, "state"))).collect()
+}
+
+#[tokio::test]
+async fn canaries_go_first_and_a_failure_stops_the_rest() {
+    let place = Place::new(&[A, B]).await;
+    let others = [place.server.database().await.dbname, place.server.database().await.dbname];
+    let targets = [
+        ("one", place.target.dbname.as_str(), false),
+        ("canary", others[0].as_str(), true),
+        ("two", others[1].as_str(), false),
+    ];
+    let file = fleet(&place, &targets);
+    let blocker = place.server.session(&others[0]).await;
+    blocker.batch_execute("CREATE SCHEMA s").await.unwrap();
+    let pair = |name: &str, state: &str| (name.to_owned(), state.to_owned());
+    let failed = on_fleet(&place, &file, &["apply"]);
+    assert_refused(&failed, 4, &["target canary", "V2__b", "42P06"]);
+    let expected = [pair("canary", "failed"), pair("one", "not_tried"), pair("two", "not_tried")];
+    assert_eq!(states(&failed), expected);
+    let canary = &json(&failed)["targets"][0];
+    assert_eq!(
+        (&canary["from"], &canary["to"]),
+        (&Value::Null, &1.into()),
+        "what was applied stays: {canary}"
+    );
+    assert_eq!(canary["applied"], serde_json::json!([{ "version": 1, "name": "a" }]));
+    blocker.batch_execute("DROP SCHEMA s").await.unwrap();
+    let only = on_fleet(&place, &file, &["apply", "--canary-only"]);
+    assert_eq!(states(&only), [pair("canary", "applied")], "{}", text(&only));
+    assert_eq!(code(&on_fleet(&place, &file, &["status", "--check"])), Some(1));
+    let all = on_fleet(&place, &file, &["apply"]);
+    let expected = [pair("canary", "up_to_date"), pair("one", "applied"), pair("two", "applied")];
+    assert_eq!((code(&all), states(&all)), (Some(0), expected.to_vec()), "{}", text(&all));
+    let status = on_fleet(&place, &file, &["status", "--check", "--only", "two,one"]);
+    assert_eq!((code(&status), json(&status)["targets"].as_array().unwrap().len()), (Some(0), 2));
+    assert_eq!(code(&on_fleet(&place, &file, &["verify", "--only", "one"])), Some(1));
+    assert_refused(&on_fleet(&place, &file, &["status", "--only", "tow"]), 2, &["did you mean `two`"]);
+}
+
+#[tokio::test]
+async fn a_target_that_does_not_answer_keeps_nobody_from_being_asked() {
+    let place = Place::new(&[A]).await;
+    let file = fleet(&place, &[("gone", "nowhere", false), ("here", &place.target.dbname, false)]);
+    let status = on_fleet(&place, &file, &["status"]);
+    assert_refused(&status, 4, &["target gone", "nowhere"]);
+    let targets = &json(&status)["targets"];
+    assert_eq!((&targets[0]["current"], &targets[1]["latest"]), (&Value::Null, &1.into()));
+    let twice = fleet(&place, &[("a", &place.target.dbname, false), ("b", &place.target.dbname, false)]);
+    assert_refused(&on_fleet(&place, &twice, &["apply"]), 2, &["a and b lead to the same database"]);
+}
+
+#[tokio::test]
+async fn a_file_of_targets_holds_no_password() {
+    let place = Place::new(&[A]).await;
+    let file = place.dir.path().join("fleet.md");
+    let refused = |lines: &str, words: &[&str]| {
+        std::fs::write(&file, format!("version: 1\ntargets:\n{lines}")).unwrap();
+        let output = on_fleet(&place, file.to_str().unwrap(), &["apply"]);
+        assert_refused(&output, 2, words);
+        assert!(!text(&output).contains("geheim"), "{}", text(&output));
+    };
+    refused(
+        "  - { name: a, url: \"postgresql://u:geheim@h/d\" }",
+        &["fleet.md:3:", "a password stands here"],
+    );
+    refused("  - { name: a, url: \"host=h password=geheim\" }", &["fleet.md:3:", "a password stands here"]);
+    refused("  - { name: a, servic: x }", &["fleet.md:3:16", "did you mean `service`"]);
+    refused("  - { name: a, url_env: OMT_NOT_SET }", &["OMT_NOT_SET is not set"]);
+    let mut with_url = command();
+    with_url.args(["migrate", "apply", "--url", "host=h", "--targets", file.to_str().unwrap()]);
+    assert_refused(&with_url.output().unwrap(), 2, &["cannot be used with"]);
+    std::fs::write(&file, "version: 1\ntargets: [{ name: a, url_env: OMT_A }, { name: b, service: b }]")
+        .unwrap();
+    let services = place.dir.path().join("services.md");
+    let other = place.server.database().await;
+    let socket = place.server.cluster().socket_dir();
+    let service = format!("[b]\nhost={}\ndbname={}\nuser={}\n", socket.display(), other.dbname, other.user);
+    std::fs::write(&services, service).unwrap();
+    let mut by_reference = command();
+    by_reference.args(["migrate", "status", "--json", "--targets", file.to_str().unwrap()]);
+    by_reference.env("OMT_A", place.server.url(&place.target.dbname)).env("PGSERVICEFILE", &services);
+    let output = by_reference.output().unwrap();
+    assert_eq!(code(&output), Some(0), "{}", text(&output));
+}

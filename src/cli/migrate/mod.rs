@@ -10,6 +10,7 @@ use omtdb::verdict::Verdict;
 use self::adopt::{BaselineArgs, RepairArgs};
 use self::index::IndexArgs;
 use self::manner::MannerArgs;
+use self::targets::TargetsArgs;
 
 use super::output::table;
 use super::place::PlaceArgs;
@@ -19,6 +20,7 @@ mod adopt;
 mod index;
 mod manner;
 mod plan;
+mod targets;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -26,11 +28,28 @@ Examples:
   omtdb migrate status --url postgresql://app@db/omt    what is applied, what is pending
   omtdb migrate plan --url postgresql://app@db/omt      what applying it would do, and whom it would keep waiting
   omtdb migrate apply --scratch                         build the schema on a throw-away server
-  omtdb migrate verify --url postgresql://app@db/omt    is the database what the plan says?")]
+  omtdb migrate verify --url postgresql://app@db/omt    is the database what the plan says?
+  omtdb migrate apply --targets fleet.yaml              many databases, canaries first
+  omtdb migrate index rebuild media.idx_media_title     be rid of bloat while the application goes on")]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
 }
+
+const APPLY_HELP: &str = "\
+A file's statements run in one transaction, tried again as a whole when a lock is not granted in time. Files with \
+statements that refuse a transaction, or with an `-- omtdb: online`, `backfill` or `check` directive, run step by step; \
+every step is in the journal (schema omtdb), and a run that was killed is continued by the next where it stopped.
+
+Only one omtdb applies migrations to a database at a time; the others wait. Files that say `-- omtdb: opt-in`, with \
+none after them that does not, are applied only as far as --target reaches.
+
+Examples:
+  omtdb migrate apply --target 7                        no further than version 7
+  omtdb migrate apply --migrations ./migrations         a branch's own files
+  omtdb migrate apply --lock-timeout 50ms --duty 20     for a database under heavy load
+  omtdb migrate apply --wait 0s                         give up at once if somebody else applies
+  omtdb migrate apply --targets fleet.yaml --canary-only";
 
 #[derive(Subcommand)]
 enum Action {
@@ -43,19 +62,7 @@ enum Action {
     #[command(after_help = plan::HELP)]
     Plan(plan::PlanArgs),
     /// Apply pending migrations, nobody kept waiting for longer than the lock timeout
-    #[command(after_help = "\
-A file's statements run in one transaction, tried again as a whole when a lock is not granted in time. Files with \
-statements that refuse a transaction, or with an `-- omtdb: online`, `backfill` or `check` directive, run step by step; \
-every step is in the journal (schema omtdb), and a run that was killed is continued by the next where it stopped.
-
-Only one omtdb applies migrations to a database at a time; the others wait. Files that say `-- omtdb: opt-in`, with \
-none after them that does not, are applied only as far as --target reaches.
-
-Examples:
-  omtdb migrate apply --target 7                        no further than version 7
-  omtdb migrate apply --migrations ./migrations         a branch's own files
-  omtdb migrate apply --lock-timeout 50ms --duty 20     for a database under heavy load
-  omtdb migrate apply --wait 0s                         give up at once if somebody else applies")]
+    #[command(after_help = format!("{APPLY_HELP}\n\n{}", targets::HELP))]
     Apply(ApplyArgs),
     /// Hold the live database against the plan's schema; exit 1 on drift
     #[command(
@@ -80,6 +87,8 @@ struct StatusArgs {
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
+    targets: TargetsArgs,
+    #[command(flatten)]
     place: PlaceArgs,
 }
 
@@ -95,11 +104,15 @@ struct ApplyArgs {
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
+    targets: TargetsArgs,
+    #[command(flatten)]
     place: PlaceArgs,
 }
 
 #[derive(clap::Args)]
 struct VerifyArgs {
+    #[command(flatten)]
+    targets: TargetsArgs,
     #[command(flatten)]
     place: PlaceArgs,
 }
@@ -136,6 +149,9 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
 
 async fn status(args: &StatusArgs, cx: &Cx) -> Outcome {
     let source = args.source.read()?;
+    if let Some(chosen) = args.targets.chosen(&args.place).await? {
+        return targets::status(&chosen, &source, args.check, cx).await;
+    }
     let place = args.place.resolve().await?;
     let status = migrate::status(&place.target, &source).await?;
     cx.out.result(&status, status_text(&status))?;
@@ -144,6 +160,10 @@ async fn status(args: &StatusArgs, cx: &Cx) -> Outcome {
 
 async fn apply(args: &ApplyArgs, cx: &Cx) -> Outcome {
     let source = args.source.read()?;
+    if let Some(chosen) = args.targets.chosen(&args.place).await? {
+        let options = Options { last: args.target, ..args.manner.options(args.source.dir())? };
+        return targets::apply(&chosen, &source, &options, cx).await;
+    }
     let place = args.place.resolve().await?;
     let expected = args.plan.plan.as_deref().map(plan::read).transpose()?;
     let options = Options { last: args.target, expected, ..args.manner.options(args.source.dir())? };
@@ -160,6 +180,9 @@ async fn apply(args: &ApplyArgs, cx: &Cx) -> Outcome {
 }
 
 async fn verify(args: &VerifyArgs, cx: &Cx) -> Outcome {
+    if let Some(chosen) = args.targets.chosen(&args.place).await? {
+        return targets::verify(&chosen, cx).await;
+    }
     let place = args.place.resolve().await?;
     let verified = migrate::verify(&place.target).await?;
     cx.out.result(&verified, verified_text(&verified))?;
