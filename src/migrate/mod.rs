@@ -18,6 +18,7 @@ mod hands;
 mod history;
 pub mod index;
 pub mod journal;
+pub mod lint;
 mod lock;
 mod online;
 mod plan;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use refinery_core::Migration;
 
+use super::lint::{Waivers, WaiversError};
 use super::script::{self, Script, ScriptError};
 
 mod embedded {
@@ -20,7 +21,12 @@ mod embedded {
 pub struct Source {
     origin: Option<PathBuf>,
     migrations: Vec<Migration>,
+    /// The file of each migration.
+    paths: Vec<PathBuf>,
 }
+
+/// What lies beside migrations and says which rules they may break.
+const WAIVERS: &str = "waivers.yaml";
 
 /// Why a directory is not a set of migrations; each names the file.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +64,9 @@ pub enum SourceError {
         /// The other file.
         second: PathBuf,
     },
+    /// The waivers beside them cannot be understood.
+    #[error(transparent)]
+    Waivers(#[from] WaiversError),
     /// A file cannot be understood.
     #[error("{file}:{error}")]
     Script {
@@ -80,17 +89,19 @@ impl Source {
     pub fn embedded() -> Self {
         let mut migrations = embedded::migrations::runner().get_migrations().clone();
         migrations.sort();
-        Self { origin: None, migrations }
+        let path =
+            |one: &Migration| PathBuf::from(format!("migrations/V{}__{}.sql", one.version(), one.name()));
+        let paths = migrations.iter().map(path).collect();
+        Self { origin: None, migrations, paths }
     }
 
-    /// The migrations in `dir`, which holds nothing else but Markdown and hidden files.
+    /// The migrations in `dir`, which holds nothing else but Markdown, hidden files and `waivers.yaml`.
     ///
     /// # Errors
     /// When a file cannot be read, is misnamed, or claims another one's version; when there is none.
     pub fn read(dir: &Path) -> Result<Self, SourceError> {
         let mut known: BTreeMap<i64, (PathBuf, Migration)> = BTreeMap::new();
-        for path in files(dir)? {
-            let migration = read(&path)?;
+        for (path, migration) in listed(dir)? {
             match known.entry(migration.version()) {
                 Entry::Vacant(free) => {
                     free.insert((path, migration));
@@ -107,8 +118,8 @@ impl Source {
         if known.is_empty() {
             return Err(SourceError::Empty { dir: dir.to_owned() });
         }
-        let migrations = known.into_values().map(|(_, migration)| migration).collect();
-        Ok(Self { origin: Some(dir.to_owned()), migrations })
+        let (paths, migrations) = known.into_values().unzip();
+        Ok(Self { origin: Some(dir.to_owned()), migrations, paths })
     }
 
     /// The migration with this version.
@@ -146,6 +157,38 @@ impl Source {
     pub fn migrations(&self) -> &[Migration] {
         &self.migrations
     }
+
+    /// The file, version and text of each migration, by version.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, i64, &str)> {
+        let both = self.paths.iter().zip(&self.migrations);
+        both.map(|(path, one)| (path.as_path(), one.version(), one.sql().unwrap_or_default()))
+    }
+
+    /// Which rules of `migrate lint` its files may break; none where nothing says so.
+    ///
+    /// # Errors
+    /// When `waivers.yaml` cannot be read or understood.
+    pub fn waivers(&self) -> Result<Waivers, SourceError> {
+        match &self.origin {
+            Some(dir) => waivers_in(dir),
+            None => Ok(Waivers::parse(&Path::new("migrations").join(WAIVERS), EMBEDDED_WAIVERS)?),
+        }
+    }
+}
+
+const EMBEDDED_WAIVERS: &str = include_str!("../../migrations/waivers.yaml");
+
+/// The waivers that lie in `dir`.
+///
+/// # Errors
+/// When they cannot be read or understood.
+pub(super) fn waivers_in(dir: &Path) -> Result<Waivers, SourceError> {
+    let path = dir.join(WAIVERS);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Waivers::parse(&path, &text)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Waivers::default()),
+        Err(error) => Err(SourceError::Unreadable { path, error }),
+    }
 }
 
 /// Where the migrations are, for messages.
@@ -158,14 +201,32 @@ impl fmt::Display for Source {
     }
 }
 
-/// What lies in `dir` apart from Markdown and hidden files, by name.
-fn files(dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
+/// The migrations in `dir` with their files, by version; versions may occur twice.
+pub(super) fn listed(dir: &Path) -> Result<Vec<(PathBuf, Migration)>, SourceError> {
+    let mut found = Vec::new();
+    for path in files(dir)? {
+        let migration = read(&path)?;
+        found.push((path, migration));
+    }
+    found.sort_by_key(|(_, migration)| migration.version());
+    Ok(found)
+}
+
+/// The version in the name of `path`, where that is a migration's.
+pub(super) fn version_of(path: &Path) -> Option<i64> {
+    let stem = check_name(path.file_name()?.to_str()?).ok()?;
+    stem.strip_prefix('V')?.split_once("__")?.0.parse().ok()
+}
+
+/// What lies in `dir` apart from Markdown, hidden files and waivers, by name.
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let unreadable = |error| SourceError::Unreadable { path: dir.to_owned(), error };
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_none_or(|extension| extension != "md") {
+        let waivers = path.file_name().is_some_and(|name| name == WAIVERS);
+        if !hidden && !waivers && path.extension().is_none_or(|extension| extension != "md") {
             paths.push(path);
         }
     }

@@ -23,7 +23,7 @@ pub use self::junit::junit;
 pub use self::markdown::markdown;
 pub use self::openmetrics::{drills_openmetrics, openmetrics};
 pub use self::record::{RecordError, read, write, write_whole};
-pub use self::sarif::sarif;
+pub use self::sarif::{lint_sarif, sarif};
 pub use self::text::{Paint, text};
 use crate::host::{Host, Server};
 use crate::scenario::OpPlace;

@@ -18,6 +18,7 @@ use super::{Cx, Outcome};
 
 mod adopt;
 mod index;
+mod lint;
 mod manner;
 mod plan;
 mod targets;
@@ -28,6 +29,7 @@ Examples:
   omtdb migrate status --url postgresql://app@db/omt    what is applied, what is pending
   omtdb migrate plan --url postgresql://app@db/omt      what applying it would do, and whom it would keep waiting
   omtdb migrate apply --scratch                         build the schema on a throw-away server
+  omtdb migrate lint                                    would a migration stop the application?
   omtdb migrate verify --url postgresql://app@db/omt    is the database what the plan says?
   omtdb migrate apply --targets fleet.yaml              many databases, canaries first
   omtdb migrate index rebuild media.idx_media_title     be rid of bloat while the application goes on")]
@@ -64,6 +66,9 @@ enum Action {
     /// Apply pending migrations, nobody kept waiting for longer than the lock timeout
     #[command(after_help = format!("{APPLY_HELP}\n\n{}", targets::HELP))]
     Apply(ApplyArgs),
+    /// Find what would stop the application, fail half-way or leave the wrong thing; exit 1 on an error
+    #[command(after_help = lint::HELP)]
+    Lint(lint::Args),
     /// Hold the live database against the plan's schema; exit 1 on drift
     #[command(
         after_help = "Reads the catalog of the schemas auth, interaction, media and users in one snapshot; changes nothing.\nLeaves of interaction.user_media may be split as long as every hash has exactly one leaf.\n\nExample:\n  omtdb migrate verify --json | jq -r '.drift[] | \"\\(.object) \\(.kind)\"'"
@@ -122,7 +127,7 @@ struct VerifyArgs {
 pub(crate) struct SourceArgs {
     /// Directory of V<version>__<words>.sql files to use instead of those built into omtdb
     #[arg(long, value_name = "DIR")]
-    migrations: Option<PathBuf>,
+    pub(super) migrations: Option<PathBuf>,
 }
 
 impl SourceArgs {
@@ -140,6 +145,7 @@ pub(crate) async fn run(args: Args, cx: &Cx) -> Outcome {
         Action::Status(args) => status(&args, cx).await,
         Action::Plan(args) => plan::run(&args, cx).await,
         Action::Apply(args) => apply(&args, cx).await,
+        Action::Lint(args) => lint::run(args, cx).await,
         Action::Verify(args) => verify(&args, cx).await,
         Action::Baseline(args) => adopt::baseline(&args, cx).await,
         Action::Repair(args) => adopt::repair(&args, cx).await,

@@ -112,6 +112,7 @@ pub(super) struct Known {
 
 /// What a run's steps come to.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Totals {
     /// Steps carried out by this run.
     pub steps: i64,

@@ -4,6 +4,7 @@
 mod directive;
 pub(super) mod locks;
 mod needs;
+mod refused;
 pub(super) mod tree;
 
 use std::fmt;
@@ -167,6 +168,8 @@ pub struct NewIndex {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{line}:{column}: {what}\n  help: {help}", line = at.line, column = at.column)]
 pub struct ScriptError {
+    /// Which kind of mistake it is.
+    pub fault: Fault,
     /// Where.
     pub at: Position,
     /// What is wrong.
@@ -175,9 +178,28 @@ pub struct ScriptError {
     pub help: String,
 }
 
+/// A kind of mistake in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is no SQL.
+    Syntax,
+    /// A directive is none, or says what its statement cannot do.
+    Directive,
+    /// A statement begins or ends a transaction.
+    Transaction,
+    /// Statements that run in a transaction stand beside some that cannot.
+    Mixed,
+    /// A statement lacks what it needs: rows, values, or the session of the one before.
+    Lacking,
+}
+
 impl ScriptError {
     fn new(at: Position, what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { at, what: what.into(), help: help.into() }
+        Self { fault: Fault::Directive, at, what: what.into(), help: help.into() }
+    }
+
+    fn of_fault(self, fault: Fault) -> Self {
+        Self { fault, ..self }
     }
 }
 
@@ -189,7 +211,8 @@ pub fn parse(text: &str) -> Result<Script, ScriptError> {
     let file = SourceFile::parse(text);
     if let Some(error) = file.errors().first() {
         let at = Position::of(text, error.range().start().into());
-        return Err(ScriptError::new(at, error.message(), "this is no SQL that PostgreSQL understands"));
+        let error = ScriptError::new(at, error.message(), "this is no SQL that PostgreSQL understands");
+        return Err(error.of_fault(Fault::Syntax));
     }
     let mut reading = Reading { text, ..Reading::default() };
     for element in file.syntax_node().descendants_with_tokens() {
@@ -261,7 +284,7 @@ impl Reading<'_> {
 
     fn statement(&mut self, node: &SyntaxNode) -> Result<(), ScriptError> {
         let at = Position::of(self.text, node.text_range().start().into());
-        refuse_what_no_file_may_hold(node, at)?;
+        refused::what_no_file_may_hold(node, at)?;
         let text = node.text().to_string();
         let statement = Statement {
             sql: text.trim_end().trim_end_matches(';').trim_end().to_owned(),
@@ -272,9 +295,9 @@ impl Reading<'_> {
             act: act(node),
             waivers: std::mem::take(&mut self.waivers),
         };
-        check_form(&statement, node)?;
+        refused::form(&statement, node)?;
         if self.no_transaction && needs::changes_session(node) {
-            return Err(lost_setting(at));
+            return Err(refused::lost_setting(at));
         }
         self.statements.push(statement);
         Ok(())
@@ -288,124 +311,9 @@ impl Reading<'_> {
                 "put it before the statement that it is about",
             ));
         }
-        let mode = mode(&self.statements, self.no_transaction)?;
+        let mode = refused::mode(&self.statements, self.no_transaction)?;
         Ok(Script { opt_in: self.opt_in, mode, statements: self.statements })
     }
-}
-
-fn lost_setting(at: Position) -> ScriptError {
-    ScriptError::new(
-        at,
-        "a setting of the session would be gone when a later run continues after it",
-        "take it out: lock and statement limits are omtdb's to set",
-    )
-}
-
-fn refuse_what_no_file_may_hold(node: &SyntaxNode, at: Position) -> Result<(), ScriptError> {
-    if needs::controls_transaction(node) {
-        return Err(ScriptError::new(
-            at,
-            "a migration does not begin or end transactions: its statements and its row of the history are one",
-            "take BEGIN, COMMIT, ROLLBACK and SAVEPOINT out of the file",
-        ));
-    }
-    if needs::reads_input(node) {
-        return Err(ScriptError::new(
-            at,
-            "COPY FROM STDIN has no data here",
-            "write an INSERT, or load data by `omtdb generate`",
-        ));
-    }
-    Ok(())
-}
-
-/// Whether the statement is one that its directive can run.
-fn check_form(statement: &Statement, node: &SyntaxNode) -> Result<(), ScriptError> {
-    let refuse = |what: &str, help: &str| Err(ScriptError::new(statement.at, what, help));
-    let has = |parameter: &str| {
-        node.descendants_with_tokens()
-            .any(|one| one.as_token().is_some_and(|token| token.text() == parameter))
-    };
-    let select = matches!(node.kind(), SyntaxKind::SELECT | SyntaxKind::COMPOUND_SELECT);
-    let change = matches!(
-        node.kind(),
-        SyntaxKind::INSERT | SyntaxKind::UPDATE | SyntaxKind::DELETE | SyntaxKind::MERGE
-    );
-    match &statement.form {
-        Form::Plain if tree::says(node, SyntaxKind::POSITIONAL_PARAM) && (select || change) => refuse(
-            "a statement without a directive has no parameters",
-            "write `-- omtdb: backfill TABLE by KEY` before it, or values",
-        ),
-        Form::Plain => Ok(()),
-        Form::Online { .. } => online_form(statement, node),
-        Form::Backfill(_) if !(select || change) => {
-            refuse("a backfill is an INSERT, UPDATE, DELETE, MERGE or SELECT", "take the directive away")
-        }
-        Form::Check(_) if !select => {
-            refuse("a check is a SELECT of the rows that are wrong", "take the directive away")
-        }
-        Form::Backfill(_) | Form::Check(_) if !(has("$1") && has("$2")) => refuse(
-            "the statement does not say which keys of a batch it is about",
-            "write `WHERE key BETWEEN $1 AND $2`",
-        ),
-        Form::Backfill(_) | Form::Check(_) => Ok(()),
-    }
-}
-
-fn online_form(statement: &Statement, node: &SyntaxNode) -> Result<(), ScriptError> {
-    let refuse = |what: &str, help: &str| Err(ScriptError::new(statement.at, what, help));
-    let without_schema = |name: &Name| name.schema.is_none();
-    if [SyntaxKind::IF_NOT_EXISTS, SyntaxKind::IF_EXISTS].iter().any(|&kind| tree::find(node, kind).is_some())
-    {
-        return refuse(
-            "IF EXISTS hides what an online step is to prove",
-            "take it out; a step that was done is known as done",
-        );
-    }
-    if tree::says(node, SyntaxKind::ONLY_KW) {
-        return refuse(
-            "an online index is one of the whole table",
-            "take ONLY out; leaves are done one by one",
-        );
-    }
-    match &statement.act {
-        Act::CreateIndex(index) if index.name.is_empty() => {
-            refuse("an online index needs a name", "write CREATE INDEX name ON …")
-        }
-        Act::CreateIndex(index) if without_schema(&index.table) => {
-            refuse("the table does not say its schema", "write schema.table")
-        }
-        Act::DropIndex(names) if names.len() > 1 || names.iter().any(without_schema) => refuse(
-            "an online drop is of one index, with its schema",
-            "write DROP INDEX schema.name, a directive for each",
-        ),
-        Act::Reindex(name) if without_schema(name) => {
-            refuse("the index does not say its schema", "write REINDEX INDEX schema.name")
-        }
-        Act::CreateIndex(_) | Act::DropIndex(_) | Act::Reindex(_) => Ok(()),
-        Act::Detach { .. } | Act::Other => refuse(
-            "online runs CREATE INDEX, DROP INDEX and REINDEX INDEX",
-            "take the directive away, or write `-- omtdb: no-transaction` in the header",
-        ),
-    }
-}
-
-/// Together unless declared otherwise, or PostgreSQL demands otherwise; never half and half.
-fn mode(statements: &[Statement], declared: bool) -> Result<Mode, ScriptError> {
-    let alone = |one: &&Statement| one.refuses_transaction || one.form != Form::Plain;
-    let Some(first) = statements.iter().find(alone) else {
-        return Ok(if declared { Mode::Stepwise } else { Mode::Together });
-    };
-    let Some(other) = statements.iter().find(|one| !alone(one)) else { return Ok(Mode::Stepwise) };
-    let later = if first.at.offset > other.at.offset { first } else { other };
-    Err(ScriptError::new(
-        later.at,
-        format!(
-            "the statement of line {} cannot run in a transaction and that of line {} can: a file is one or the other",
-            first.at.line, other.at.line
-        ),
-        "divide the file: what is left half done is then never more than one kind of work",
-    ))
 }
 
 fn act(node: &SyntaxNode) -> Act {

@@ -1,4 +1,4 @@
-//! Many databases migrated one after the other: which ([`file`]), in which order ([`mod@order`]), and until the first failure.
+//! Many databases migrated one after the other: which ([`mod@file`]), in which order ([`mod@order`]), and until the first failure.
 
 pub mod file;
 pub mod order;
