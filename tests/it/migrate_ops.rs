@@ -185,6 +185,29 @@ async fn steps_of_a_run_left_half_done_are_listed_and_forgotten() {
 }
 
 #[tokio::test]
+async fn what_was_rolled_back_is_not_taken_for_done() {
+    let slow = "CREATE TABLE public.b (); SELECT pg_sleep(600) AS slow";
+    let place = Place::new(&[A, ("V2__b.sql", slow)]).await;
+    let mut command = command();
+    let args = words(&place, &["apply", "--migrations", place.dir.path().to_str().unwrap()]);
+    let mut child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    place.until_running("%slow%").await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let stepwise = "-- omtdb: no-transaction\nCREATE TABLE public.b ();\nSELECT 1";
+    place.write("V2__b.sql", stepwise);
+    let applied = place.run("apply", &[]);
+    assert_eq!(code(&applied), Some(0), "{}", text(&applied));
+    assert!(one::<bool>(&place, "SELECT to_regclass('public.b') IS NOT NULL").await);
+    place.write("V3__c.sql", "-- omtdb: no-transaction\nCREATE TABLE public.c ();\nSELECT 1 / 0");
+    assert_refused(&place.run("apply", &[]), 4, &["division by zero"]);
+    place.write("V3__c.sql", "CREATE TABLE public.c ();\nSELECT 1");
+    assert_refused(&place.run("apply", &[]), 4, &["begun statement 1 by itself", "migrate repair"]);
+    place.write("V3__c.sql", "-- omtdb: no-transaction\nCREATE TABLE public.c ();\nSELECT 1");
+    assert_eq!(code(&place.run("apply", &[])), Some(0), "a statement that left nothing may be put right");
+}
+
+#[tokio::test]
 async fn a_database_built_elsewhere_is_adopted_when_it_is_what_the_files_build() {
     let place = Place::new(&[A, B, ("V3__later.sql", "CREATE TABLE s.c ()")]).await;
     let session = place.session().await;

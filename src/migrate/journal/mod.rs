@@ -12,7 +12,8 @@ use crate::pg::error::{Doing as _, PgError, Result};
 use crate::pg::{Session, ident};
 
 /// Each query by its file's name.
-pub(super) const QUERIES: [(&str, &str); 11] = [
+pub(super) const QUERIES: [(&str, &str); 12] = [
+    ("keep", KEEP),
     ("accepted_text", ACCEPTED_TEXT),
     ("exists", EXISTS),
     ("begin_run", BEGIN_RUN),
@@ -36,6 +37,7 @@ const END_RUN: &str = include_str!("end_run.sql");
 const LOST_RUNS: &str = include_str!("lost_runs.sql");
 const BEGIN_STEP: &str = include_str!("begin_step.sql");
 const END_STEP: &str = include_str!("end_step.sql");
+const KEEP: &str = include_str!("keep.sql");
 const KNOWN_STEPS: &str = include_str!("known_steps.sql");
 const TOTALS: &str = include_str!("totals.sql");
 const ORPHANS: &str = include_str!("orphans.sql");
@@ -74,6 +76,8 @@ pub(super) struct Subject {
 pub(super) enum Ending {
     /// As it should.
     Done,
+    /// As it should, in a transaction that is yet to be committed.
+    Held,
     /// Somebody interrupted it.
     Interrupted,
     /// It failed: SQLSTATE where there is one, and the message.
@@ -84,6 +88,7 @@ impl Ending {
     fn word(&self) -> &'static str {
         match self {
             Self::Done => "done",
+            Self::Held => "held",
             Self::Interrupted => "interrupted",
             Self::Failed(..) => "failed",
         }
@@ -92,7 +97,7 @@ impl Ending {
     fn why(&self) -> (Option<&str>, Option<&str>) {
         match self {
             Self::Failed(sqlstate, message) => (sqlstate.as_deref(), Some(message)),
-            Self::Done | Self::Interrupted => (None, None),
+            Self::Done | Self::Held | Self::Interrupted => (None, None),
         }
     }
 }
@@ -102,6 +107,8 @@ impl Ending {
 pub(super) struct Known {
     /// Of its text.
     pub(super) digest: String,
+    /// Its text.
+    pub(super) sql: String,
     /// `running`, `done`, `failed`, …
     pub(super) outcome: String,
     /// The session that was at it.
@@ -246,6 +253,11 @@ impl<'a> Journal<'a> {
         )
     }
 
+    /// Notes that what was done in a transaction lasts.
+    pub(super) async fn keep(self) -> Result<()> {
+        self.note(KEEP, &[&self.run]).await
+    }
+
     /// Notes that what was done in a transaction did not last.
     pub(super) async fn take_back(self) -> Result<()> {
         self.note(TAKE_BACK, &[&self.run]).await
@@ -287,6 +299,7 @@ pub(super) async fn known(
             row.try_get("step")?,
             Known {
                 digest: row.try_get("digest")?,
+                sql: row.try_get("sql")?,
                 outcome: row.try_get("outcome")?,
                 pid: row.try_get("backend_pid")?,
                 alive: row.try_get("alive")?,
