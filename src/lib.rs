@@ -1,6 +1,6 @@
 //! omtdb: the library behind the command.
 //!
-//! Read the modules in this order: what quantities and verdicts are ([`units`], [`verdict`], [`run`]); how PostgreSQL is
+//! Read the modules in this order: what quantities and verdicts are ([`units`], [`verdict`], [`run`]), how files that people write are read ([`yaml`]); how PostgreSQL is
 //! reached ([`pg`]), and what it runs on ([`host`]); what the plan asks for ([`schema`], [`partition`], [`scenario`]), what measurements say ([`stats`]), what is kept of drills ([`evidence`]); the engines ([`migrate`],
 //! [`datagen`], [`explain`], [`load`], [`audit`], [`backup`], [`drill`]; two checkouts side by side: [`compare`]); and what ties them together ([`gate`], [`report`]).
 //!
@@ -27,3 +27,4 @@ pub mod schema;
 pub mod stats;
 pub mod units;
 pub mod verdict;
+pub mod yaml;

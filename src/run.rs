@@ -49,6 +49,19 @@ pub enum Event {
     Note(String),
 }
 
+impl Event {
+    fn of(self, name: &str) -> Self {
+        let named = |task: Arc<str>| format!("{name}: {task}").into();
+        match self {
+            Self::Began { task, total, unit } => Self::Began { task: named(task), total, unit },
+            Self::Advanced { task, by } => Self::Advanced { task: named(task), by },
+            Self::Said { task, text } => Self::Said { task: named(task), text },
+            Self::Ended { task } => Self::Ended { task: named(task) },
+            Self::Note(line) => Self::Note(format!("{name}: {line}")),
+        }
+    }
+}
+
 impl Run {
     /// A run whose events go to `listener`.
     pub fn new(interrupt: CancellationToken, listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
@@ -65,6 +78,13 @@ impl Run {
     #[must_use]
     pub fn part(&self) -> Self {
         Self { interrupt: self.interrupt.child_token(), listener: Arc::clone(&self.listener) }
+    }
+
+    /// The same run for one of several things: what is said of it begins with `name`.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Self {
+        let (listener, name) = (Arc::clone(&self.listener), name.to_owned());
+        Self { interrupt: self.interrupt.clone(), listener: Arc::new(move |event| listener(event.of(&name))) }
     }
 
     /// Announces a piece of work; it ends when the returned value is dropped.

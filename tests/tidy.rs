@@ -85,7 +85,7 @@ fn only_ident_quotes(source: &Source) -> Vec<String> {
 /// The modules from the bottom up; a module may import those of lower layers, and its own.
 const LAYERS: [&[&str]; 7] = [
     &["units", "verdict"],
-    &["run"],
+    &["run", "yaml"],
     &["pg"],
     &["evidence", "host", "partition", "schema", "stats"],
     &["migrate", "datagen", "scenario", "load", "explain", "audit", "backup", "drill", "capacity"],

@@ -11,6 +11,9 @@ use crate::pg::error::{Doing as _, PgError, Result};
 /// Refinery's table, qualified so that `search_path` cannot make two of it.
 pub(super) const TABLE: &str = "public.refinery_schema_history";
 
+/// The index of its key.
+pub(super) const KEY: &str = "refinery_schema_history_pkey";
+
 pub(super) const HISTORY: &str = include_str!("history.sql");
 
 /// The migrations that `session`'s database has had, by version; none where nothing was ever applied. Creates nothing.

@@ -12,19 +12,23 @@ use crate::pg::{Session, Target};
 use crate::schema::{self, Drift};
 
 mod apply;
+pub mod baseline;
 mod executor;
 mod hands;
 mod history;
+pub mod index;
 pub mod journal;
 pub mod lint;
 mod lock;
 mod online;
 mod plan;
+pub mod repair;
 pub mod script;
 pub mod source;
 pub mod steps;
 mod stepwise;
 mod sweep;
+pub mod targets;
 mod together;
 mod watch;
 mod work;
@@ -46,7 +50,12 @@ pub fn queries() -> impl Iterator<Item = (&'static str, &'static str)> {
     ];
     let locks = [("lock", lock::LOCK), ("lock_holder", lock::HOLDER)];
     let journal = journal::QUERIES.into_iter().chain(sweep::QUERIES);
-    own.into_iter().chain(locks).chain(journal).chain(online::standing::QUERIES)
+    own.into_iter()
+        .chain(locks)
+        .chain(journal)
+        .chain(online::standing::QUERIES)
+        .chain(index::QUERIES)
+        .chain(repair::QUERIES)
 }
 
 /// What is applied to `target`'s database and what is not. Takes no lock, creates nothing.
@@ -56,8 +65,10 @@ pub fn queries() -> impl Iterator<Item = (&'static str, &'static str)> {
 pub async fn status(target: &Target, source: &Source) -> anyhow::Result<Status> {
     let session = Session::connect(target, "migrate").await?;
     let applied = history::read(&session).await?;
+    let mut status = plan::status(source.migrations(), &source.opt_in(), &applied);
+    repair::change::show(&session, source, &applied, &mut status.problems).await?;
     session.close().await;
-    Ok(plan::status(source.migrations(), &source.opt_in(), &applied))
+    Ok(status)
 }
 
 /// Holds `target`'s database against the plan's schema at the version that its history says; without a history, against

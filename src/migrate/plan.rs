@@ -15,7 +15,7 @@ use crate::verdict::UsageError;
 pub enum Problem {
     /// The file is not what was applied under its version.
     #[error(
-        "V{version}__{file} is not what was applied as version {version} ({applied}): its name or text has changed since\n  help: restore the file as it was applied, and put the change into a new migration"
+        "V{version}__{file} is not what was applied as version {version} ({applied}): its name or text has changed since\n  help: restore the file as it was applied, and put the change into a new migration; where it changes nothing that was applied (a comment, say), accept it by `omtdb migrate repair --version {version} --reason …`"
     )]
     Divergent {
         /// The version.
@@ -24,6 +24,9 @@ pub enum Problem {
         file: String,
         /// The name in the history.
         applied: String,
+        /// What has changed, line by line, where the journal holds what was applied and was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        diff: Option<String>,
     },
     /// It was applied, and there is no file for it.
     #[error(
@@ -109,7 +112,7 @@ fn disagreement(known: &[Migration], applied: &Migration) -> Option<Problem> {
     match known.iter().find(|one| one.version() == version) {
         None => Some(Problem::Missing { version, applied: name }),
         Some(file) if file != applied => {
-            Some(Problem::Divergent { version, file: file.name().to_owned(), applied: name })
+            Some(Problem::Divergent { version, file: file.name().to_owned(), applied: name, diff: None })
         }
         Some(_) => None,
     }
@@ -170,7 +173,7 @@ mod tests {
     fn a_changed_file_is_divergent() {
         let status = status(&[file("V1__a", "1 ")], &BTreeSet::new(), &[done("V1__a", "1")]);
         let (file, applied) = ("a".to_owned(), "a".to_owned());
-        assert_eq!(status.problems, [Problem::Divergent { version: 1, file, applied }]);
+        assert_eq!(status.problems, [Problem::Divergent { version: 1, file, applied, diff: None }]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::hands::{Policy, Step, Stop};
 use super::journal::{self, Ending, Known};
 use super::online::{self, standing};
-use super::script::{Act, Form, LockMode, Name, NewIndex, Script, Statement};
+use super::script::{self, Act, Form, LockMode, Name, NewIndex, Script, Statement};
 use super::watch::Waits;
 use super::work::Work;
 use crate::pg::error::Doing as _;
@@ -27,26 +27,58 @@ pub(super) async fn run(work: &mut Work<'_>, script: &Script, history: &str) -> 
             continue;
         }
         let place = format!("statement {} in line {}", work.ordinal, statement.at.line);
-        one(work, statement, stood.is_some()).await.context(place)?;
+        let again = stood.is_some_and(|known| known.digest == journal::digest(&statement.sql));
+        one(work, statement, again).await.context(place)?;
     }
     work.ordinal = 0;
     let written = work.hands.session.batch_execute(history).await;
     Ok(written.doing(|| "write the history".to_owned())?)
 }
 
+const CHANGED: &str =
+    "restore the file; or undo by hand what that run did and forget it by `omtdb migrate repair`";
+
 /// Refuses to continue a file that is no longer what was begun.
 fn refuse_changed(script: &Script, known: &HashMap<String, Known>) -> anyhow::Result<()> {
-    for (at, statement) in script.statements.iter().enumerate() {
-        let stood = known.get(&(at + 1).to_string());
+    for (step, stood) in left_behind(known) {
+        let Some(statement) = step.checked_sub(1).and_then(|at| script.statements.get(at)) else {
+            anyhow::bail!("statement {step} is gone, and an earlier run has begun it\n  help: {CHANGED}");
+        };
         anyhow::ensure!(
-            stood.is_none_or(|known| known.digest == journal::digest(&statement.sql)),
-            "statement {} in line {} has changed since an earlier run began it\n  \
-             help: restore the file; or undo by hand what that run did and forget it by `omtdb migrate repair`",
-            at + 1,
+            stood.digest == journal::digest(&statement.sql),
+            "statement {step} in line {} has changed since an earlier run began it\n  help: {CHANGED}",
             statement.at.line
         );
     }
     Ok(())
+}
+
+/// Refuses to run together what an earlier run has begun step by step.
+pub(super) fn refuse_begun(known: &HashMap<String, Known>) -> anyhow::Result<()> {
+    match left_behind(known).first() {
+        None => Ok(()),
+        Some((step, _)) => anyhow::bail!(
+            "an earlier run has begun statement {step} by itself, and now all are to run together\n  help: {CHANGED}"
+        ),
+    }
+}
+
+/// The statements that were begun and may have left something, by number.
+fn left_behind(known: &HashMap<String, Known>) -> Vec<(usize, &Known)> {
+    let statements = known.iter().filter_map(|(step, one)| Some((step.parse().ok()?, one)));
+    let mut left: Vec<(usize, &Known)> =
+        statements.filter(|(step, one)| may_have_left(known, *step, one)).collect();
+    left.sort_by_key(|(step, _)| *step);
+    left
+}
+
+/// Whether a statement may have left something: one that did not come to its end has not, where it ran in a transaction.
+fn may_have_left(known: &HashMap<String, Known>, step: usize, one: &Known) -> bool {
+    let part = format!("{step}/");
+    let alone = |script: &Script| script.statements.iter().any(|one| one.refuses_transaction);
+    one.outcome == "done"
+        || known.keys().any(|other| other.starts_with(&part))
+        || script::parse(&one.sql).map_or(true, |script| alone(&script))
 }
 
 /// How a statement is carried out.
@@ -205,4 +237,46 @@ async fn detached(
             Some(format!("ALTER TABLE {} DETACH PARTITION {} FINALIZE", parent.quoted(), leaf.quoted()))
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(steps: &[(&str, &str, &str)]) -> HashMap<String, Known> {
+        let one = |&(step, sql, outcome): &(&str, &str, &str)| {
+            let known = Known {
+                digest: journal::digest(sql),
+                sql: sql.to_owned(),
+                outcome: outcome.to_owned(),
+                pid: 1,
+                alive: false,
+            };
+            (step.to_owned(), known)
+        };
+        steps.iter().map(one).collect()
+    }
+
+    fn refused(text: &str, steps: &[(&str, &str, &str)]) -> bool {
+        refuse_changed(&script::parse(text).unwrap(), &known(steps)).is_err()
+    }
+
+    #[test]
+    fn what_left_nothing_may_change() {
+        let text = "-- omtdb: no-transaction\nSELECT 1;\nSELECT 2";
+        assert!(!refused(text, &[("1", "SELECT 1", "done"), ("2", "SELECT 1 / 0", "failed")]));
+        assert!(refused(text, &[("1", "SELECT 0", "done")]));
+        assert!(refused(text, &[("2", "VACUUM", "failed")]), "it ran in no transaction");
+        assert!(refused(text, &[("2", "UPDATE a SET b = 1 WHERE c BETWEEN $1 AND $2", "failed")]));
+        let online =
+            [("2", "CREATE INDEX i ON a (b)", "failed"), ("2/build a.i", "CREATE INDEX …", "running")];
+        assert!(refused(text, &online) && !refused(text, &online[..1]));
+        assert!(refused(text, &[("3", "SELECT 3", "done")]), "a statement is gone");
+    }
+
+    #[test]
+    fn what_was_begun_by_itself_does_not_run_together() {
+        assert!(refuse_begun(&known(&[("1", "SELECT 1", "failed")])).is_ok());
+        assert!(refuse_begun(&known(&[("1", "SELECT 1", "done")])).is_err());
+    }
 }

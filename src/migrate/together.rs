@@ -2,19 +2,22 @@
 //! in the way.
 
 use super::hands::{Policy, Stop};
-use super::journal::Ending;
+use super::journal::{self, Ending};
 use super::script::{LockMode, Script, Statement};
+use super::stepwise;
 use super::watch::Waits;
 use super::work::Work;
 use crate::pg::error::{Doing as _, PgError};
 
 /// Runs `script` and then `history`, all or nothing.
 pub(super) async fn run(work: &mut Work<'_>, script: &Script, history: &str) -> anyhow::Result<()> {
+    let known = journal::known(work.lock.session(), work.subject.version, &work.subject.name).await?;
+    stepwise::refuse_begun(&known)?;
     let policy = policy(work, script);
     let (mut waits, mut pauses) = (Waits::default(), policy.pauses());
     loop {
         let stop = match attempt(work, script, history, &policy, &mut waits).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(work.journal.keep().await?),
             Err(stop) => stop,
         };
         // The first failure is the one to report; a lost session rolls back by itself.
@@ -83,7 +86,7 @@ async fn one(work: &Work<'_>, statement: &Statement, policy: &Policy, waits: &mu
     let under_way = work.hands.session.batch_execute(&statement.sql);
     let done = work.hands.carry(under_way, policy, &mut these, |_| {}).await;
     policy.at_least(&done, &mut these);
-    let ending = done.as_ref().map_or_else(Stop::ending, |()| Ending::Done);
+    let ending = done.as_ref().map_or_else(Stop::ending, |()| Ending::Held);
     let noted = work.journal.end_step(&name, &ending, &these).await;
     waits.merge(these);
     done?;

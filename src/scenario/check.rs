@@ -11,11 +11,11 @@ use serde::Deserialize;
 
 use super::form::{OpForm, ParamForm, PlanForm, RetryForm, StatementForm};
 use super::placeholders::placeholders;
-use super::tree::{self, Node, NodeId, Value};
-use super::typed::{self, suggestion};
 use super::{Forbidden, Op, Param, PlanContract, PlanMode, Retry, Scenario, Statement, params};
 use crate::schema::Schema;
 use crate::schema::model::Table;
+use crate::yaml::tree::{self, Node, NodeId, Value};
+use crate::yaml::typed::{self, suggestion};
 
 /// The names that a plan contract may mention.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,7 +86,9 @@ impl<'a> Check<'a> {
             self.problem(self.root.id, "a scenario file is a mapping that begins with `version: 1`");
             return None;
         }
-        self.duplicates(self.root);
+        for key in self.root.repeated() {
+            self.problem(key.id, format!("`{}` is there twice", key.name));
+        }
         self.sections();
         self.version();
         let name: Option<String> = self.required("name");
@@ -104,19 +106,6 @@ impl<'a> Check<'a> {
             load: load?,
             slo,
         })
-    }
-
-    fn duplicates(&mut self, node: &Node) {
-        let mut seen = BTreeSet::new();
-        for (key, value) in node.entries() {
-            if !seen.insert(&key.name) {
-                self.problem(key.id, format!("`{}` is there twice", key.name));
-            }
-            self.duplicates(value);
-        }
-        for item in node.items() {
-            self.duplicates(item);
-        }
     }
 
     fn sections(&mut self) {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Scenario;
 use super::check::{self, Names};
-use super::problem::{Problem, Rejected};
-use super::tree;
+use crate::yaml::tree;
+use crate::yaml::{Problem, Rejected};
 
 /// The files of `scenarios/`, as they were when this binary was built.
 const SHIPPED: [(&str, &str); 6] = [

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::draw::Drawing;
-use super::problem::{Problem, Rejected};
 use super::{Op, Scenario, Statement, files};
 use crate::datagen::{Model, Shape, Sizes};
 use crate::pg::error::Doing as _;
 use crate::pg::{PgError, Session};
+use crate::yaml::{Problem, Rejected};
 
 const LIVE: &str = include_str!("live.sql");
 

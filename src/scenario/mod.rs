@@ -7,9 +7,6 @@ mod form;
 mod live;
 mod params;
 mod placeholders;
-mod problem;
-mod tree;
-mod typed;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,11 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::Rate;
 
+pub use crate::yaml::{Problem, Rejected};
 pub use check::Names;
 pub use files::{OpPlace, load, places, shipped};
 pub use live::check_live;
 pub use placeholders::{Piece, pieces};
-pub use problem::{Problem, Rejected};
 
 /// One scenario file, checked: every name in it exists, every figure is in range.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

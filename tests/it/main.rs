@@ -36,6 +36,7 @@ mod lint_command;
 mod migrate;
 mod migrate_load;
 mod migrate_online;
+mod migrate_ops;
 mod migrate_resume;
 mod partition;
 mod partition_months;

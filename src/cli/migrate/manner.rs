@@ -9,13 +9,37 @@ use omtdb::pg::Patience;
 
 use super::super::place::user_name;
 
+/// How long we wait for another omtdb.
+#[derive(clap::Args, Debug, Clone)]
+#[command(next_help_heading = "Manner")]
+pub(super) struct WaitArgs {
+    /// How long to wait while another omtdb works on the same database
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
+    wait: Duration,
+}
+
+impl WaitArgs {
+    /// The options, for files in `dir` (`None`: built in).
+    pub(super) fn options(&self, dir: Option<&Path>) -> Options {
+        Options { wait: self.wait, by: provenance(dir), ..Options::default() }
+    }
+}
+
+fn provenance(dir: Option<&Path>) -> Provenance {
+    Provenance {
+        os_user: user_name(),
+        host: nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()),
+        revision: dir.and_then(revision),
+        plan: None,
+    }
+}
+
 /// Limits to how long others, and we, wait.
 #[derive(clap::Args, Debug, Clone)]
 #[command(next_help_heading = "Manner")]
 pub(super) struct MannerArgs {
-    /// How long to wait while another omtdb works on the same database
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
-    wait: Duration,
+    #[command(flatten)]
+    wait: WaitArgs,
     /// How long a statement may wait for a lock that others queue behind, before it gives way and tries again
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "200ms")]
     lock_timeout: Duration,
@@ -34,7 +58,6 @@ impl MannerArgs {
     /// The options, for files in `dir` (`None`: built in).
     pub(super) fn options(&self, dir: Option<&Path>) -> anyhow::Result<Options> {
         Ok(Options {
-            wait: self.wait,
             locks: Patience {
                 lock_timeout: self.lock_timeout,
                 budget: self.lock_budget,
@@ -43,13 +66,7 @@ impl MannerArgs {
             },
             patience: self.patience,
             duty: f64::from(self.duty) / 100.0,
-            by: Provenance {
-                os_user: user_name(),
-                host: nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()),
-                revision: dir.and_then(revision),
-                plan: None,
-            },
-            ..Options::default()
+            ..self.wait.options(dir)
         })
     }
 }

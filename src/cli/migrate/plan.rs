@@ -60,7 +60,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Plan> {
 #[derive(clap::Args, Debug, Clone)]
 pub(super) struct PlanFile {
     /// Plan to carry out, as `migrate plan --json` wrote it; exit 1 when anything has changed since
-    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "targets"])]
     pub(super) plan: Option<PathBuf>,
 }
 

@@ -1,7 +1,7 @@
 -- known_steps: the last that is known of each step of a subject: version $1; or index $2 where that is null, since work on
--- it was last done.
+-- it was last done. What was held in a transaction that never ended, or was taken back, never was.
 SELECT DISTINCT ON (s.step)
-    s.step, s.digest, s.outcome, s.backend_pid,
+    s.step, s.digest, s.sql, s.outcome, s.backend_pid,
     a.pid IS NOT NULL AS alive
 FROM omtdb.migration_step AS s
 JOIN omtdb.migration_run AS r ON r.id = s.run
@@ -14,5 +14,5 @@ WHERE r.version IS NOT DISTINCT FROM $1::int8
             WHERE d.version IS NULL AND d.name = $2 AND d.outcome = 'done'
         ), 0)
     )
-    AND s.outcome <> 'forgotten'
+    AND s.outcome NOT IN ('forgotten', 'taken back', 'held')
 ORDER BY s.step, s.run DESC

@@ -12,7 +12,9 @@ use crate::pg::error::{Doing as _, PgError, Result};
 use crate::pg::{Session, ident};
 
 /// Each query by its file's name.
-pub(super) const QUERIES: [(&str, &str); 10] = [
+pub(super) const QUERIES: [(&str, &str); 12] = [
+    ("keep", KEEP),
+    ("accepted_text", ACCEPTED_TEXT),
     ("exists", EXISTS),
     ("begin_run", BEGIN_RUN),
     ("end_run", END_RUN),
@@ -28,12 +30,14 @@ pub(super) const QUERIES: [(&str, &str); 10] = [
 /// The journal's tables; making them again changes nothing.
 pub const TABLES: &str = include_str!("tables.sql");
 
+const ACCEPTED_TEXT: &str = include_str!("accepted_text.sql");
 const EXISTS: &str = include_str!("exists.sql");
 const BEGIN_RUN: &str = include_str!("begin_run.sql");
 const END_RUN: &str = include_str!("end_run.sql");
 const LOST_RUNS: &str = include_str!("lost_runs.sql");
 const BEGIN_STEP: &str = include_str!("begin_step.sql");
 const END_STEP: &str = include_str!("end_step.sql");
+const KEEP: &str = include_str!("keep.sql");
 const KNOWN_STEPS: &str = include_str!("known_steps.sql");
 const TOTALS: &str = include_str!("totals.sql");
 const ORPHANS: &str = include_str!("orphans.sql");
@@ -72,6 +76,8 @@ pub(super) struct Subject {
 pub(super) enum Ending {
     /// As it should.
     Done,
+    /// As it should, in a transaction that is yet to be committed.
+    Held,
     /// Somebody interrupted it.
     Interrupted,
     /// It failed: SQLSTATE where there is one, and the message.
@@ -82,6 +88,7 @@ impl Ending {
     fn word(&self) -> &'static str {
         match self {
             Self::Done => "done",
+            Self::Held => "held",
             Self::Interrupted => "interrupted",
             Self::Failed(..) => "failed",
         }
@@ -90,7 +97,7 @@ impl Ending {
     fn why(&self) -> (Option<&str>, Option<&str>) {
         match self {
             Self::Failed(sqlstate, message) => (sqlstate.as_deref(), Some(message)),
-            Self::Done | Self::Interrupted => (None, None),
+            Self::Done | Self::Held | Self::Interrupted => (None, None),
         }
     }
 }
@@ -100,6 +107,8 @@ impl Ending {
 pub(super) struct Known {
     /// Of its text.
     pub(super) digest: String,
+    /// Its text.
+    pub(super) sql: String,
     /// `running`, `done`, `failed`, …
     pub(super) outcome: String,
     /// The session that was at it.
@@ -169,6 +178,14 @@ pub(super) async fn exists(session: &Session) -> Result<bool> {
     Ok(session.query_one(EXISTS, &[]).await.doing(|| "look for the journal".to_owned())?.try_get("there")?)
 }
 
+/// Name and text with which `version` was last applied, adopted or accepted.
+pub(super) async fn accepted(session: &Session, version: i64) -> Result<Option<(String, String)>> {
+    let doing = || format!("read what version {version} was applied with");
+    let row = session.query_opt(ACCEPTED_TEXT, &[&version]).await.doing(doing)?;
+    let text = |row: tokio_postgres::Row| Ok::<_, PgError>((row.try_get("name")?, row.try_get("sql")?));
+    row.map(text).transpose().doing(doing)
+}
+
 /// BLAKE3 of a text, hexadecimal.
 pub(super) fn digest(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
@@ -197,6 +214,11 @@ impl<'a> Journal<'a> {
             .await
             .doing(|| format!("note the beginning of {}", subject.name))?;
         Ok(Self { session, run: row.try_get("id")? })
+    }
+
+    /// The run's number.
+    pub(super) fn id(self) -> i64 {
+        self.run
     }
 
     /// Notes how the run ended.
@@ -229,6 +251,11 @@ impl<'a> Journal<'a> {
             self.run,
             ident::literal(step)
         )
+    }
+
+    /// Notes that what was done in a transaction lasts.
+    pub(super) async fn keep(self) -> Result<()> {
+        self.note(KEEP, &[&self.run]).await
     }
 
     /// Notes that what was done in a transaction did not last.
@@ -272,6 +299,7 @@ pub(super) async fn known(
             row.try_get("step")?,
             Known {
                 digest: row.try_get("digest")?,
+                sql: row.try_get("sql")?,
                 outcome: row.try_get("outcome")?,
                 pid: row.try_get("backend_pid")?,
                 alive: row.try_get("alive")?,

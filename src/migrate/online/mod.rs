@@ -17,8 +17,9 @@ use super::journal;
 use super::script::{Name, NewIndex};
 use super::watch::Glance;
 use super::work::Work;
-use crate::pg::Session;
+use crate::pg::{PgError, Session};
 use crate::run;
+use crate::verdict::UsageError;
 
 /// Makes `index`, with at most `jobs` builds at once.
 pub(super) async fn create(work: &Work<'_>, index: &NewIndex, jobs: usize) -> anyhow::Result<()> {
@@ -56,7 +57,7 @@ pub(super) async fn rebuild_outline(
     let table = standing::find(session, &name.quoted()).await?.and_then(|index| index.table);
     let Some(table) = table else { return Ok(Vec::new()) };
     let standing = standing::read(session, table).await?;
-    Ok(rebuild::next(&name.name, &standing, begun).into_iter().map(|task| task.sql).collect())
+    Ok(rebuild::all(&name.name, &standing, begun).into_iter().map(|task| task.sql).collect())
 }
 
 /// The statement that drops the index called `name`.
@@ -98,16 +99,53 @@ fn prove(name: &Name, standing: &Standing) -> anyhow::Result<()> {
 /// Drops the index called `name`. A partitioned one goes at once with its parts, for PostgreSQL has no concurrent way: that
 /// takes no time once the lock is there, for which it tries briefly, again and again.
 pub(super) async fn drop_index(work: &Work<'_>, name: &Name) -> anyhow::Result<()> {
-    let step = format!("drop {name}");
+    let step = drop_step(name);
     let Some(index) = found(work, name).await? else {
         let begun = work.begun().await?.contains_key(&step);
         anyhow::ensure!(begun, "there is no index {name}");
         return Ok(());
     };
-    let concurrently = index.kind == "i";
-    let task = Task { step, sql: drop_statement(name, concurrently), concurrently };
+    let task = drop_of(name, &index);
     let progress = work.run.task(&format!("drop {name}"), None, "steps");
     carry_out(work, vec![task], 1, &progress).await
+}
+
+fn drop_step(name: &Name) -> String {
+    format!("drop {name}")
+}
+
+fn drop_of(name: &Name, index: &Found) -> Task {
+    let concurrently = index.kind == "i";
+    Task { step: drop_step(name), sql: drop_statement(name, concurrently), concurrently }
+}
+
+/// Name and text of a step.
+pub(super) type StepText = (String, String);
+
+/// What [`rebuild()`] would do where `begun` was begun; and the invalid indexes that a rebuild has left which is not ours.
+pub(super) async fn steps_of_rebuild(
+    session: &Session,
+    name: &Name,
+    begun: &HashMap<String, bool>,
+) -> anyhow::Result<(Vec<StepText>, Vec<String>)> {
+    let table = standing::find(session, &name.quoted()).await?.and_then(|index| index.table);
+    let table = table.ok_or_else(|| UsageError(format!("there is no index {name}")))?;
+    let standing = standing::read(session, table).await?;
+    let tasks = rebuild::all(&name.name, &standing, begun).into_iter();
+    Ok((tasks.map(|task| (task.step, task.sql)).collect(), rebuild::left(&name.name, &standing, begun)))
+}
+
+/// What [`drop_index`] would do where `begun` was begun.
+pub(super) async fn steps_of_drop(
+    session: &Session,
+    name: &Name,
+    begun: &HashMap<String, bool>,
+) -> anyhow::Result<Vec<StepText>> {
+    match standing::find(session, &name.quoted()).await?.filter(|found| found.table.is_some()) {
+        Some(index) => Ok(vec![drop_of(name, &index)].into_iter().map(|one| (one.step, one.sql)).collect()),
+        None if begun.contains_key(&drop_step(name)) => Ok(Vec::new()),
+        None => Err(UsageError(format!("there is no index {name}")).into()),
+    }
 }
 
 async fn found(work: &Work<'_>, name: &Name) -> anyhow::Result<Option<Found>> {
@@ -226,11 +264,23 @@ async fn clear_up(hands: &Hands<'_>, task: &Task, stop: &Stop) {
 impl Work<'_> {
     /// The steps within the statement under way that this migration has ever begun, and whether they are done.
     pub(super) async fn begun(&self) -> anyhow::Result<HashMap<String, bool>> {
-        let known = journal::known(self.lock.session(), self.subject.version, &self.subject.name).await?;
-        let prefix = self.step_name("");
-        let of_this = known.into_iter().filter_map(|(step, known)| {
-            Some((step.strip_prefix(&prefix)?.to_owned(), known.outcome == "done"))
-        });
-        Ok(of_this.collect())
+        let (session, subject) = (self.lock.session(), self.subject);
+        Ok(begun(session, subject.version, &subject.name, self.ordinal).await?)
     }
+}
+
+/// The steps within statement `ordinal` that `version`, or work on the index `name`, has ever begun, and whether they are
+/// done.
+pub(super) async fn begun(
+    session: &Session,
+    version: Option<i64>,
+    name: &str,
+    ordinal: usize,
+) -> Result<HashMap<String, bool>, PgError> {
+    let known = journal::known(session, version, name).await?;
+    let prefix = format!("{ordinal}/");
+    let of_this = known
+        .into_iter()
+        .filter_map(|(step, known)| Some((step.strip_prefix(&prefix)?.to_owned(), known.outcome == "done")));
+    Ok(of_this.collect())
 }

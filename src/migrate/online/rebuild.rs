@@ -2,7 +2,7 @@
 //! an invalid index of a name that PostgreSQL makes of the index's own
 //! (<https://www.postgresql.org/docs/current/sql-reindex.html#SQL-REINDEX-CONCURRENTLY>).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::create::Task;
 use super::standing::{Existing, Relation, Standing};
@@ -12,17 +12,38 @@ use crate::pg::ident::qualified;
 /// whether they are done.
 pub(super) fn next(name: &str, standing: &Standing, begun: &HashMap<String, bool>) -> Vec<Task> {
     let parts = parts(name, standing);
-    let remains: Vec<Task> =
-        parts.iter().flat_map(|(on, index)| remains(on, index, begun.keys().collect())).collect();
-    if !remains.is_empty() {
-        return remains;
-    }
+    let remains = clears(&parts, begun);
+    if remains.is_empty() { rebuilds(&parts, begun) } else { remains }
+}
+
+/// All that is left to do, in order.
+pub(super) fn all(name: &str, standing: &Standing, begun: &HashMap<String, bool>) -> Vec<Task> {
+    let parts = parts(name, standing);
+    clears(&parts, begun).into_iter().chain(rebuilds(&parts, begun)).collect()
+}
+
+fn clears(parts: &[(&Relation, &Existing)], begun: &HashMap<String, bool>) -> Vec<Task> {
+    let ours = parts.iter().filter(|(on, index)| is_half_done(on, index, begun));
+    ours.flat_map(|(on, index)| remains(on, index).map(|one| clear(on, one))).collect()
+}
+
+fn rebuilds(parts: &[(&Relation, &Existing)], begun: &HashMap<String, bool>) -> Vec<Task> {
     let rebuilds = parts.iter().map(|(on, index)| Task {
         step: step(on, index),
         sql: format!("REINDEX INDEX CONCURRENTLY {}", qualified(&on.schema, &index.name)),
         concurrently: true,
     });
     rebuilds.filter(|task| begun.get(&task.step) != Some(&true)).collect()
+}
+
+/// Invalid indexes that a rebuild has left which is not ours, by name: whose it is, is for people to find out.
+pub(super) fn left(name: &str, standing: &Standing, begun: &HashMap<String, bool>) -> Vec<String> {
+    let parts = parts(name, standing);
+    let foreign = parts.iter().filter(|(on, index)| !is_half_done(on, index, begun));
+    let named = |(on, index): &(&Relation, &Existing)| {
+        remains(on, index).map(|one| format!("{}.{}", on.schema, one.name)).collect::<Vec<_>>()
+    };
+    foreign.flat_map(named).collect()
 }
 
 /// Parts of the index that are invalid, by name.
@@ -48,18 +69,22 @@ fn step(on: &Relation, index: &Existing) -> String {
     format!("rebuild {}.{}", on.schema, index.name)
 }
 
-/// What an earlier rebuild of `index` that we began has left on its table.
-fn remains(on: &Relation, index: &Existing, begun: HashSet<&String>) -> Vec<Task> {
-    if !begun.contains(&step(on, index)) {
-        return Vec::new();
-    }
-    let left = on.indexes.iter().filter(|one| !one.valid && is_remains(&one.name, &index.name));
-    let clear = |one: &Existing| Task {
-        step: format!("clear {}.{}", on.schema, one.name),
-        sql: format!("DROP INDEX CONCURRENTLY {}", qualified(&on.schema, &one.name)),
+/// Whether a rebuild of ours was begun and not ended: one that ended has cleared up after itself.
+fn is_half_done(on: &Relation, index: &Existing, begun: &HashMap<String, bool>) -> bool {
+    begun.get(&step(on, index)) == Some(&false)
+}
+
+/// What an earlier rebuild of `index` has left on its table.
+fn remains<'a>(on: &'a Relation, index: &Existing) -> impl Iterator<Item = &'a Existing> {
+    on.indexes.iter().filter(move |one| !one.valid && is_remains(&one.name, &index.name))
+}
+
+fn clear(on: &Relation, remains: &Existing) -> Task {
+    Task {
+        step: format!("clear {}.{}", on.schema, remains.name),
+        sql: format!("DROP INDEX CONCURRENTLY {}", qualified(&on.schema, &remains.name)),
         concurrently: true,
-    };
-    left.map(clear).collect()
+    }
 }
 
 /// `index_ccnew`, `index_ccold1`, …; PostgreSQL shortens the index's name where that would be too long.
@@ -109,6 +134,16 @@ mod tests {
         let standing = Standing { table, leaves: Vec::new() };
         assert_eq!(steps(&standing, &[("rebuild s.i", false)]), ["clear s.i_ccnew"]);
         assert_eq!(steps(&standing, &[]), ["rebuild s.i"]);
+        assert_eq!(left("i", &standing, &HashMap::new()), ["s.i_ccnew"]);
+        let done = HashMap::from([("rebuild s.i".to_owned(), true)]);
+        assert_eq!(
+            (steps(&standing, &[("rebuild s.i", true)]).len(), left("i", &standing, &done).len()),
+            (0, 1)
+        );
+        let ours = HashMap::from([("rebuild s.i".to_owned(), false)]);
+        assert_eq!(left("i", &standing, &ours), [""; 0]);
+        let planned: Vec<String> = all("i", &standing, &ours).into_iter().map(|task| task.step).collect();
+        assert_eq!(planned, ["clear s.i_ccnew", "rebuild s.i"]);
         assert!(is_remains("i_ccold12", "i") && !is_remains("other_ccnew", "i") && !is_remains("i_cc", "i"));
     }
 }

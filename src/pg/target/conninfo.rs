@@ -27,6 +27,14 @@ pub(super) fn parse(text: &str) -> Result<Pairs> {
     pairs(text)
 }
 
+/// Whether a connection string holds what must never be shown.
+///
+/// # Errors
+/// When it is no connection string; the message holds nothing of it that may be secret.
+pub fn holds_secret(text: &str) -> Result<bool> {
+    Ok(parse(text)?.iter().any(|(keyword, _)| keywords::is_secret(keyword.name)))
+}
+
 /// C's `isspace` in the C locale.
 pub(super) fn is_space(c: char) -> bool {
     c.is_ascii_whitespace() || c == '\x0b'

@@ -18,6 +18,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use conninfo::holds_secret;
 pub use passfile::PassFile;
 pub use resolve::{ConfigFile, Resolved, Surroundings, resolve};
 

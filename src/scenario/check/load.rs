@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Check;
 use crate::scenario::form::{LoadForm, StageForm};
-use crate::scenario::tree::{Node, Value};
 use crate::scenario::{Arrival, Load, Stage};
+use crate::yaml::tree::{Node, Value};
 
 /// More than any server takes.
 const MOST_CONNECTIONS: i64 = 10_000;

@@ -2,9 +2,9 @@
 
 use super::Check;
 use crate::scenario::form::ObjectiveForm;
-use crate::scenario::tree::{Node, Value};
-use crate::scenario::typed::suggestion;
 use crate::scenario::{Objective, Op, Quantile};
+use crate::yaml::tree::{Node, Value};
+use crate::yaml::typed::suggestion;
 
 impl Check<'_> {
     pub(super) fn slo(&mut self, ops: &[Op]) -> Vec<Objective> {

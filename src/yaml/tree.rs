@@ -11,18 +11,18 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 
 /// A key or value of the document, by reading order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NodeId(u32);
+pub(crate) struct NodeId(u32);
 
 /// A value and its number.
 #[derive(Debug, PartialEq)]
-pub(super) struct Node {
-    pub(super) id: NodeId,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) value: Value,
 }
 
 /// What stands in the text; a mapping keeps its order and its duplicates.
 #[derive(Debug, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Int(i64),
@@ -34,16 +34,16 @@ pub(super) enum Value {
 
 /// A key of a mapping.
 #[derive(Debug, PartialEq)]
-pub(super) struct Key {
-    pub(super) id: NodeId,
-    pub(super) name: String,
+pub(crate) struct Key {
+    pub(crate) id: NodeId,
+    pub(crate) name: String,
 }
 
 /// A place in the text, both counted from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) line: usize,
-    pub(super) column: usize,
+pub(crate) struct Place {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
 }
 
 impl Place {
@@ -51,7 +51,7 @@ impl Place {
 }
 
 /// Reads `text`; where it is not YAML, says why and where.
-pub(super) fn read(text: &str) -> Result<Node, (Place, String)> {
+pub(crate) fn read(text: &str) -> Result<Node, (Place, String)> {
     pass(text, None).map_err(|error| {
         let place = place_of(&error);
         let message = error.to_string();
@@ -62,7 +62,7 @@ pub(super) fn read(text: &str) -> Result<Node, (Place, String)> {
 }
 
 /// Where in `text` the node `id` begins.
-pub(super) fn locate(text: &str, id: NodeId) -> Place {
+pub(crate) fn locate(text: &str, id: NodeId) -> Place {
     pass(text, Some(id)).map_or_else(|error| place_of(&error), |_| Place::START)
 }
 
@@ -77,12 +77,12 @@ fn place_of(error: &serde_yaml::Error) -> Place {
 
 impl Node {
     /// The value of `name`, where this is a mapping that has it.
-    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         self.entries().iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
     }
 
     /// The node reached by `path` through mappings (by key) and lists (by number), as far as it leads.
-    pub(super) fn follow(&self, path: &[&str]) -> &Self {
+    pub(crate) fn follow(&self, path: &[&str]) -> &Self {
         path.iter().fold(self, |node, step| match &node.value {
             Value::List(items) => step.parse().ok().and_then(|i: usize| items.get(i)).unwrap_or(node),
             _ => node.get(step).unwrap_or(node),
@@ -90,20 +90,30 @@ impl Node {
     }
 
     /// The key called `name`, else the node itself.
-    pub(super) fn key(&self, name: &str) -> NodeId {
+    pub(crate) fn key(&self, name: &str) -> NodeId {
         self.entries().iter().find(|(key, _)| key.name == name).map_or(self.id, |(key, _)| key.id)
     }
 
     /// Keys and values, where this is a mapping.
-    pub(super) fn entries(&self) -> &[(Key, Self)] {
+    pub(crate) fn entries(&self) -> &[(Key, Self)] {
         match &self.value {
             Value::Map(entries) => entries,
             _ => &[],
         }
     }
 
+    /// Keys that their mapping has before already, here and below.
+    pub(crate) fn repeated(&self) -> Vec<&Key> {
+        let entries = self.entries();
+        let is_again =
+            |(at, key): &(usize, &Key)| entries.iter().take(*at).any(|(other, _)| other.name == key.name);
+        let own = entries.iter().map(|(key, _)| key).enumerate().filter(is_again).map(|(_, key)| key);
+        let below = entries.iter().map(|(_, node)| node).chain(self.items());
+        own.chain(below.flat_map(Self::repeated)).collect()
+    }
+
     /// Items, where this is a list.
-    pub(super) fn items(&self) -> &[Self] {
+    pub(crate) fn items(&self) -> &[Self] {
         match &self.value {
             Value::List(items) => items,
             _ => &[],

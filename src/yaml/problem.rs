@@ -37,16 +37,16 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { problems: Vec::new(), snippets: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, problem: Problem, text: &str) {
+    pub(crate) fn push(&mut self, problem: Problem, text: &str) {
         self.snippets.push(snippet(&problem, text));
         self.problems.push(problem);
     }
 
-    pub(super) fn append(&mut self, mut other: Self) {
+    pub(crate) fn append(&mut self, mut other: Self) {
         self.problems.append(&mut other.problems);
         self.snippets.append(&mut other.snippets);
     }

@@ -13,18 +13,18 @@ use super::tree::{Key, Node, NodeId, Value};
 
 /// What is wrong with a node.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) at: Option<NodeId>,
-    pub(super) message: String,
+pub(crate) struct Fault {
+    pub(crate) at: Option<NodeId>,
+    pub(crate) message: String,
 }
 
 /// Reads a `T` out of `node`.
-pub(super) fn read<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Fault> {
+pub(crate) fn read<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Fault> {
     T::deserialize(node)
 }
 
 /// `; did you mean …?` when one of `known` is near to `given`, else the choice where it is short enough to print.
-pub(super) fn suggestion<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn suggestion<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let near = known
         .iter()
