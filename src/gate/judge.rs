@@ -6,6 +6,7 @@ use crate::datagen::{self, Generated};
 use crate::drill::RestoreDrill;
 use crate::explain::Explained;
 use crate::load::Bench;
+use crate::migrate::lint::{self, Finding, Linted};
 use crate::migrate::{Applied, Verified};
 use crate::schema::Drift;
 use crate::units::Rows;
@@ -24,13 +25,19 @@ fn conclude(summary: String, reasons: Vec<String>) -> Conclusion {
     Conclusion { verdict: Verdict::from_ok(reasons.is_empty()), summary, reasons }
 }
 
-pub(super) fn migrated(applied: &Applied) -> Conclusion {
+pub(super) fn migrated(applied: &Applied, linted: &Linted) -> Conclusion {
     let summary = match (applied.applied.len(), applied.current) {
         (0, Some(version)) => format!("nothing to do, at version {version}"),
         (n, Some(version)) => format!("{n} applied, now at version {version}"),
         (_, None) => "no migrations".to_owned(),
     };
-    conclude(summary, Vec::new())
+    let errors = linted.findings.iter().filter(|finding| finding.severity == lint::Severity::Error);
+    conclude(summary, errors.map(unsafe_statement).collect())
+}
+
+fn unsafe_statement(finding: &Finding) -> String {
+    let Finding { file, line, rule, message, help, .. } = finding;
+    format!("{file}:{line}: {message} ({rule}); {help}")
 }
 
 pub(super) fn verified(verified: &Verified) -> Conclusion {

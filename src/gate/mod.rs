@@ -14,6 +14,7 @@ use crate::drill::{self, Alteration, RestoreDrill, Site};
 use crate::explain::{self, Explained, Modes};
 use crate::host;
 use crate::load::{self, Histograms, Measured};
+use crate::migrate::lint::{Catalog, Set};
 use crate::migrate::{self, Applied, Source};
 use crate::pg::{Session, Target};
 use crate::report::{RECORD_VERSION, RunRecord};
@@ -146,9 +147,12 @@ async fn server(target: &Target) -> anyhow::Result<host::Server> {
     Ok(server)
 }
 
+/// What the lint finds is a reason to fail, and none to stop: the stages after it have reasons of their own.
 async fn migrate(run: &Run, target: &Target, options: &Options) -> Leg<Applied> {
-    let applied = migrate::apply(target, &options.migrations, &migrate::Options::default(), run).await?;
-    let conclusion = judge::migrated(&applied);
+    let unlinted = migrate::Options { lint: false, ..migrate::Options::default() };
+    let applied = migrate::apply(target, &options.migrations, &unlinted, run).await?;
+    let linted = Set::of_source(&options.migrations)?.lint(Catalog::default());
+    let conclusion = judge::migrated(&applied, &linted);
     Ok((applied, conclusion))
 }
 

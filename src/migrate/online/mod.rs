@@ -25,8 +25,9 @@ use crate::verdict::UsageError;
 pub(super) async fn create(work: &Work<'_>, index: &NewIndex, jobs: usize) -> anyhow::Result<()> {
     let name = index.table.to_string();
     let table = found(work, &index.table).await?.with_context(|| format!("there is no table {name}"))?;
+    let left = outline(&work.hands.session, index, &work.begun().await?.into_keys().collect()).await?.len();
     let what = format!("index {}", index.name);
-    let progress = work.run.task(&what, None, "steps");
+    let progress = work.run.task(&what, Some(left as u64), "steps");
     loop {
         let standing = standing::read(&work.hands.session, table.oid).await?;
         let ours: HashSet<String> = work.begun().await?.into_keys().collect();
@@ -75,7 +76,8 @@ fn drop_statement(name: &Name, concurrently: bool) -> String {
 pub(super) async fn rebuild(work: &Work<'_>, name: &Name, jobs: usize) -> anyhow::Result<()> {
     let table = found(work, name).await?.and_then(|index| index.table);
     let table = table.with_context(|| format!("there is no index {name}"))?;
-    let progress = work.run.task(&format!("rebuild {name}"), None, "steps");
+    let left = rebuild_outline(&work.hands.session, name, &work.begun().await?).await?.len();
+    let progress = work.run.task(&format!("rebuild {name}"), Some(left as u64), "steps");
     loop {
         let standing = standing::read(&work.hands.session, table).await?;
         let tasks = rebuild::next(&name.name, &standing, &work.begun().await?);
