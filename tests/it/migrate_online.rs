@@ -387,6 +387,23 @@ async fn locks_are_those_that_the_server_takes() {
 }
 
 #[tokio::test]
+async fn a_step_that_committed_stays_done_though_its_session_was_lost() {
+    let place = place(("V2__none.sql", "SELECT 1")).await;
+    let session = place.session().await;
+    let query = |wanted: &str| migrate::queries().find(|(name, _)| *name == wanted).unwrap().1;
+    let outcome = "SELECT outcome FROM omtdb.migration_step WHERE run = 1 AND step = 'x'";
+    let begin: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&1_i64, &"x", &"digest", &"sql", &0_i32];
+    session.execute(query("begin_step"), begin).await.unwrap();
+    for (ending, expected) in [("failed", "failed"), ("done", "done"), ("failed", "done")] {
+        let none: Option<&str> = None;
+        let values: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
+            &[&1_i64, &"x", &ending, &none, &none, &0.0_f64, &0.0_f64, &Vec::<String>::new()];
+        session.execute(query("end_step"), values).await.unwrap();
+        assert_eq!(session.query_one(outcome, &[]).await.unwrap().get::<_, String>(0), expected);
+    }
+}
+
+#[tokio::test]
 async fn every_query_is_one_that_the_server_takes() {
     let server = Server::start();
     let session = server.session(&server.migrated().await.dbname).await;
