@@ -1,5 +1,7 @@
 //! What the rules of `migrate lint` say is what PostgreSQL does: each is shown to be right on a real server.
 
+mod rows;
+
 use std::fs;
 
 use omtdb::migrate::Source;

@@ -149,7 +149,6 @@ fn what_is_left_out_has_a_reason() {
     + prefer-bigint-over-int: an INT ends at two billion, and to change it rewrites the table
     + prefer-bigint-over-smallint: a SMALLINT ends at 32,767, and to change it rewrites the table
     + prefer-identity: a serial column's sequence has privileges and an owner of its own
-    + prefer-repack: rewrites the table while nobody can use it
     + prefer-text-field: to change the length of a VARCHAR may rewrite the table
     + prefer-timestamp-tz: a TIMESTAMP without a zone is not an instant
     + renaming-column: a running application knows it by its old name
@@ -162,6 +161,7 @@ fn what_is_left_out_has_a_reason() {
     + unused-ignore: a `-- squawk-ignore` names a rule that squawk does not have
     - ban-concurrent-index-creation-in-transaction: a file with CONCURRENTLY is not run in a transaction
     - ban-uncommitted-transaction: a file does not begin transactions: transaction-control
+    - prefer-repack: it says nothing before PostgreSQL 19, which has REPACK: table-rewrite does
     - prefer-robust-stmts: IF NOT EXISTS hides an invalid index; what was done is known from the journal
     - require-concurrent-index-creation: index-blocks-writes knows `-- omtdb: online` and partitioned tables
     - require-concurrent-partition-detach: partition-under-lock knows where CONCURRENTLY is wrong or refused

@@ -3,6 +3,7 @@
 
 mod doubt;
 mod index;
+mod rewrite;
 mod spelling;
 mod table;
 
@@ -14,6 +15,7 @@ use squawk_syntax::{SourceFile, SyntaxKind as K, SyntaxNode};
 pub(super) use self::doubt::Doubt;
 pub use self::doubt::NEVER;
 pub(super) use self::index::{Key, NewIndex, shape_of_key};
+pub(super) use self::rewrite::Rewrite;
 pub(super) use self::table::{Bound, Column, Constraint, NewTable, PartitionBy, Strategy};
 use crate::migrate::script::{Name, tree};
 
@@ -68,6 +70,10 @@ pub(super) enum What {
     RenameIndex { index: Name, to: String },
     /// Writes rows.
     Write(Name),
+    /// Writes the files of a table or an index anew; `None` stands for everything that there is.
+    Rewrite { table: Option<Name>, how: Rewrite },
+    /// Throws away every row of a table.
+    Truncate(Name),
     /// Runs procedural code, which may make, attach and drop what no rule sees.
     Block,
     /// Ends a transaction from inside a block of procedural code.
@@ -117,9 +123,14 @@ fn changes(node: &SyntaxNode) -> Vec<Change> {
     let maybe = |what: Option<What>| what.map(one).unwrap_or_default();
     match node.kind() {
         K::CREATE_TABLE => maybe(table::created(node).map(What::CreateTable)),
-        K::CREATE_TABLE_AS | K::SELECT_INTO => maybe(table::filled(node).map(What::CreateTable)),
+        K::CREATE_TABLE_AS | K::SELECT_INTO | K::CREATE_MATERIALIZED_VIEW => {
+            maybe(table::filled(node).map(What::CreateTable))
+        }
         K::DROP_TABLE => each(node, K::TABLE_NAME_REF, What::DropTable),
+        K::DROP_MATERIALIZED_VIEW => each(node, K::VIEW_REF, What::DropTable),
         K::ALTER_TABLE => table::altered(node),
+        K::ALTER_MATERIALIZED_VIEW => rewrite::altered_view(node),
+        K::VACUUM | K::CLUSTER | K::REFRESH | K::TRUNCATE => rewrite::maintained(node),
         K::CREATE_INDEX => maybe(index::created(node).map(What::CreateIndex)),
         K::ALTER_INDEX => maybe(index::altered(node)),
         K::DROP_INDEX => {

@@ -3,7 +3,7 @@
 use squawk_syntax::ast::{AstNode as _, Type, normalize_name_node};
 use squawk_syntax::{SyntaxKind as K, SyntaxNode};
 
-use super::{Change, What, full, named, span, spelling};
+use super::{Change, What, full, named, rewrite, span, spelling};
 use crate::migrate::script::{Name, tree};
 use crate::partition::bound::HashBound;
 
@@ -96,10 +96,10 @@ pub(super) fn created(node: &SyntaxNode) -> Option<NewTable> {
     Some(table)
 }
 
-/// A table that a query fills.
+/// A table or a materialized view that a query fills, if it does so at once.
 pub(super) fn filled(node: &SyntaxNode) -> Option<NewTable> {
-    let name = named(node, K::TABLE_NAME).or_else(|| named(node, K::TABLE_NAME_REF))?;
-    Some(NewTable::named(name, true))
+    let name = [K::TABLE_NAME, K::TABLE_NAME_REF, K::VIEW].into_iter().find_map(|kind| named(node, kind))?;
+    Some(NewTable::named(name, tree::find(node, K::WITH_NO_DATA).is_none()))
 }
 
 fn column(node: &SyntaxNode) -> Option<Column> {
@@ -184,7 +184,7 @@ pub(super) fn altered(node: &SyntaxNode) -> Vec<Change> {
     let Some(table) =
         node.children().find(|one| one.kind() == K::TABLE_RELATION_NAME).and_then(|one| tree::name(&one))
     else {
-        return Vec::new();
+        return rewrite::moved(node).map(|what| Change { span: span(node), what }).into_iter().collect();
     };
     let table = full(table);
     let actions = node.children().skip(1);
@@ -222,7 +222,7 @@ fn what(table: &Name, action: &SyntaxNode) -> Vec<What> {
             leaf,
             concurrently: tree::says(action, K::CONCURRENTLY_KW),
         }),
-        _ => None,
+        _ => rewrite::of_action(action).map(|how| What::Rewrite { table: Some(table), how }),
     };
     one.into_iter().collect()
 }

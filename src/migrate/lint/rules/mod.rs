@@ -14,7 +14,9 @@ mod index_left_invalid;
 mod mixed_transaction;
 mod partition_under_lock;
 mod syntax;
+mod table_rewrite;
 mod transaction_control;
+mod truncated_table;
 mod two_hot_tables;
 mod unique_without_key;
 
@@ -78,7 +80,7 @@ struct Rule {
     check: Check,
 }
 
-const OWN: [Rule; 17] = [
+const OWN: [Rule; 19] = [
     syntax::RULE,
     directive::RULE,
     cannot_run::RULE,
@@ -96,6 +98,8 @@ const OWN: [Rule; 17] = [
     mixed_transaction::RULE,
     index_if_not_exists::RULE,
     two_hot_tables::RULE,
+    table_rewrite::RULE,
+    truncated_table::RULE,
 ];
 
 /// A rule, for people.

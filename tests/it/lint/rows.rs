@@ -1,0 +1,59 @@
+//! Rules about statements that are at all rows of a table at once.
+
+use omtdb::pg::Session;
+
+use super::{found, notes};
+use crate::harness::Server;
+
+/// The number of the file that holds `relation`.
+async fn file_of(session: &Session, relation: &str) -> i64 {
+    let sql = "SELECT pg_relation_filenode($1::text::regclass)::int8";
+    session.query_one(sql, &[&relation]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn what_is_written_anew_has_another_file() {
+    let server = Server::start();
+    let (_, session) = notes(&server).await;
+    let made = "CREATE TABLE t.x AS SELECT n FROM generate_series(1, 100) AS n; CREATE INDEX x_n ON t.x (n);
+                CREATE MATERIALIZED VIEW t.v AS SELECT n FROM t.x; CREATE UNIQUE INDEX ON t.v (n); ANALYZE";
+    session.batch_execute(made).await.unwrap();
+    let rewrites = [
+        ("VACUUM FULL t.x", "t.x"),
+        ("CLUSTER t.x USING x_n", "t.x"),
+        ("ALTER TABLE t.x SET UNLOGGED", "t.x"),
+        ("ALTER TABLE t.x SET LOGGED", "t.x"),
+        ("REFRESH MATERIALIZED VIEW t.v", "t.v"),
+        ("VACUUM FULL t.notes", "t.notes_m2_r1"),
+    ];
+    for (sql, relation) in rewrites {
+        let before = file_of(&session, relation).await;
+        assert_eq!(found(&session, sql).await, ["table-rewrite"], "{sql}");
+        session.batch_execute(sql).await.unwrap();
+        assert_ne!(file_of(&session, relation).await, before, "{sql}");
+    }
+    let gentle = [
+        ("VACUUM t.x", "t.x"),
+        ("REFRESH MATERIALIZED VIEW CONCURRENTLY t.v", "t.v"),
+        ("ALTER TABLE t.notes SET TABLESPACE pg_default", "t.notes_m2_r1"),
+    ];
+    for (sql, relation) in gentle {
+        let before = file_of(&session, relation).await;
+        assert_eq!(found(&session, sql).await, [""; 0], "{sql}");
+        session.batch_execute(sql).await.unwrap();
+        assert_eq!(file_of(&session, relation).await, before, "{sql}");
+    }
+}
+
+/// A transaction with an older snapshot does not see the rows that were there when it began.
+#[tokio::test]
+async fn truncate_is_not_a_delete() {
+    let server = Server::start();
+    let (target, session) = notes(&server).await;
+    let older = server.session(&target.dbname).await;
+    let count = "SELECT count(*) FROM t.notes";
+    older.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").await.unwrap();
+    assert_eq!(found(&session, "TRUNCATE t.notes").await, ["truncated-table"]);
+    session.batch_execute("TRUNCATE t.notes").await.unwrap();
+    assert_eq!(older.query_one(count, &[]).await.unwrap().get::<_, i64>(0), 0);
+}
