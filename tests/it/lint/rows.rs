@@ -2,7 +2,7 @@
 
 use omtdb::pg::Session;
 
-use super::{found, notes};
+use super::{found, notes, refused};
 use crate::harness::Server;
 
 /// The number of the file that holds `relation`.
@@ -56,4 +56,23 @@ async fn truncate_is_not_a_delete() {
     assert_eq!(found(&session, "TRUNCATE t.notes").await, ["truncated-table"]);
     session.batch_execute("TRUNCATE t.notes").await.unwrap();
     assert_eq!(older.query_one(count, &[]).await.unwrap().get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
+async fn many_rows_at_once_stay_locked() {
+    let server = Server::start();
+    let (target, session) = notes(&server).await;
+    let all = "UPDATE t.notes SET at = now()";
+    let copy = "CREATE TABLE t.copy (user_id BIGINT); INSERT INTO t.copy SELECT user_id FROM t.notes";
+    assert_eq!(found(&session, all).await, [""; 0], "a thousand are not many");
+    let grow = "INSERT INTO t.notes SELECT n FROM generate_series(1001, 101000) AS n; ANALYZE t.notes";
+    session.batch_execute(grow).await.unwrap();
+    assert_eq!(found(&session, all).await, ["rows-at-once"]);
+    assert_eq!(found(&session, &format!("-- omtdb: no-transaction\n{all}")).await, ["rows-at-once"]);
+    assert_eq!(found(&session, copy).await, ["rows-at-once"]);
+    assert_eq!(found(&session, &format!("{all} WHERE user_id = 7")).await, [""; 0]);
+    session.batch_execute(&format!("BEGIN; {all}")).await.unwrap();
+    let other = server.session(&target.dbname).await;
+    other.batch_execute("SET lock_timeout = '10ms'").await.unwrap();
+    assert_eq!(refused(&other, &format!("{all} WHERE user_id = 7")).await, "55P03");
 }

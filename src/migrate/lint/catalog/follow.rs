@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Catalog, Check, Index, Origin, Table};
-use crate::migrate::lint::ddl::{Bound, Column, Constraint, NewIndex, NewTable, Rewrite, What, shape_of_key};
+use crate::migrate::lint::ddl::{
+    Bound, Column, Constraint, NewIndex, NewTable, Rewrite, Rows, What, shape_of_key,
+};
 use crate::migrate::script::Name;
 
 impl Catalog {
@@ -23,8 +25,8 @@ impl Catalog {
             What::AttachIndex { index, part } => self.attach_index(index, part),
             What::DropIndex { index, .. } => drop(self.indexes.remove(index)),
             What::RenameIndex { index, to } => self.rename_index(index, to),
-            What::Write(table) | What::Rewrite { table: Some(table), how: Rewrite::Refresh } => {
-                self.write(table);
+            What::Write(Rows { table, .. }) | What::Rewrite { table: Some(table), how: Rewrite::Refresh } => {
+                self.write(table)
             }
             What::Rewrite { .. }
             | What::Truncate(_)

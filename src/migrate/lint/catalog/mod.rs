@@ -116,6 +116,32 @@ impl Catalog {
         self.indexes.iter()
     }
 
+    /// The columns of each unique key of `table` that is one of columns alone; its primary key first.
+    fn keys<'a>(&'a self, table: &'a Name) -> impl Iterator<Item = Vec<&'a str>> {
+        let is_own = move |index: &Index| index.unique && index.table == *table;
+        let mut own: Vec<(&Name, &Index)> = self.indexes.iter().filter(|(_, index)| is_own(index)).collect();
+        own.sort_by_key(|(name, _)| !name.name.ends_with("_pkey"));
+        own.into_iter().filter_map(|(_, index)| {
+            let columns: Vec<&str> = index.shape.strip_prefix('(')?.strip_suffix(')')?.split(',').collect();
+            let plain = |column: &&str| column.chars().all(|c| c.is_alphanumeric() || c == '_');
+            columns.iter().all(plain).then_some(columns)
+        })
+    }
+
+    /// The column by which `table` can be walked over, key by key.
+    pub(super) fn key_of<'a>(&'a self, table: &'a Name) -> Option<&'a str> {
+        let not_null = &self.tables.get(table)?.not_null;
+        self.keys(table).find_map(|key| match key.as_slice() {
+            [column] if not_null.contains(*column) => Some(*column),
+            _ => None,
+        })
+    }
+
+    /// Whether values of `columns` say which row of `table` is meant.
+    pub(super) fn is_one_row(&self, table: &Name, columns: &[String]) -> bool {
+        self.keys(table).any(|key| key.iter().all(|column| columns.iter().any(|one| one == column)))
+    }
+
     /// How `table` is divided; `None` for one that is not, or is not known.
     pub(super) fn divided(&self, table: &Name) -> Option<&PartitionBy> {
         self.tables.get(table)?.divided.as_ref()

@@ -13,6 +13,7 @@ mod index_if_not_exists;
 mod index_left_invalid;
 mod mixed_transaction;
 mod partition_under_lock;
+mod rows_at_once;
 mod syntax;
 mod table_rewrite;
 mod transaction_control;
@@ -80,7 +81,7 @@ struct Rule {
     check: Check,
 }
 
-const OWN: [Rule; 19] = [
+const OWN: [Rule; 20] = [
     syntax::RULE,
     directive::RULE,
     cannot_run::RULE,
@@ -98,6 +99,7 @@ const OWN: [Rule; 19] = [
     mixed_transaction::RULE,
     index_if_not_exists::RULE,
     two_hot_tables::RULE,
+    rows_at_once::RULE,
     table_rewrite::RULE,
     truncated_table::RULE,
 ];
