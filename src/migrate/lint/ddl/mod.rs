@@ -5,6 +5,7 @@ mod doubt;
 mod index;
 mod rewrite;
 mod rows;
+mod secret;
 mod spelling;
 mod table;
 
@@ -18,6 +19,7 @@ pub use self::doubt::NEVER;
 pub(super) use self::index::{Key, NewIndex, shape_of_key};
 pub(super) use self::rewrite::Rewrite;
 pub(super) use self::rows::{Rows, Which};
+pub(super) use self::secret::{Of, Secret, secrets};
 pub(super) use self::table::{Bound, Column, Constraint, NewTable, PartitionBy, Strategy};
 use crate::migrate::script::{Name, tree};
 

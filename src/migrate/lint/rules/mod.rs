@@ -14,6 +14,7 @@ mod index_left_invalid;
 mod mixed_transaction;
 mod partition_under_lock;
 mod rows_at_once;
+mod secret_in_file;
 mod syntax;
 mod table_rewrite;
 mod transaction_control;
@@ -81,7 +82,7 @@ struct Rule {
     check: Check,
 }
 
-const OWN: [Rule; 20] = [
+const OWN: [Rule; 21] = [
     syntax::RULE,
     directive::RULE,
     cannot_run::RULE,
@@ -102,6 +103,7 @@ const OWN: [Rule; 20] = [
     rows_at_once::RULE,
     table_rewrite::RULE,
     truncated_table::RULE,
+    secret_in_file::RULE,
 ];
 
 /// A rule, for people.
