@@ -5,8 +5,10 @@ use std::fmt;
 use squawk_linter::{Linter, LinterSettings, Rule, Violation};
 use squawk_syntax::SourceFile;
 
+use super::ddl::{Change, What};
 use super::finding::{Finding, Severity};
 use super::reading::Reading;
+use super::rules::Here;
 use Severity::{Error, Warning};
 
 /// The rules that are taken. Those that break what is running, or run for long under a lock, are errors.
@@ -152,6 +154,19 @@ fn finding(reading: &Reading<'_>, violation: Violation) -> Option<Finding> {
         None => (*summary).to_owned(),
     };
     Some(Finding::new(&rule.to_string(), *severity, reading.file, span, plain(violation.message), help))
+}
+
+/// Whether what is known where the statement runs disproves `finding`, which squawk made by the file alone: a column that
+/// an earlier file has proven to be not null is not read again.
+pub(super) fn is_disproven(here: &Here<'_>, finding: &Finding) -> bool {
+    let is_not_null = |change: &Change| match &change.what {
+        What::SetNull { table, column, nullable: false } => {
+            change.span.contains(&finding.span.start)
+                && (here.now.is_not_null(table, column) || here.now.is_empty(table, here.reading.at))
+        }
+        _ => false,
+    };
+    finding.rule == Rule::AddingNotNullableField.to_string() && here.said.changes.iter().any(is_not_null)
 }
 
 /// A message on one line.

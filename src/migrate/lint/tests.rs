@@ -225,6 +225,31 @@ fn squawks_findings_are_shown_as_ours() {
     assert_eq!(squawked("require-table-schema", "DROP TABLE a.b;"), "");
 }
 
+/// Squawk sees one file; what an earlier one has proven is known here.
+#[test]
+fn a_column_that_is_proven_to_be_not_null_is_not_read_again() {
+    let rule = "adding-not-nullable-field";
+    let found = |before: &str, set: &str| {
+        let first = file("V1__a.sql", 1, &format!("CREATE TABLE a.b (c INT8, d INT8);{before}"));
+        let files = [File { wanted: false, ..first }, file("V2__b.sql", 2, set)];
+        let linted = lint(&files, &Waivers::default(), Catalog::default());
+        linted.findings.iter().filter(|finding| finding.rule == rule).count()
+    };
+    let check = |condition: &str| format!("ALTER TABLE a.b ADD CONSTRAINT k CHECK ({condition}) NOT VALID;");
+    let (validate, set) = ("ALTER TABLE a.b VALIDATE CONSTRAINT k;", "ALTER TABLE a.b ALTER c SET NOT NULL;");
+    let proven = |condition: &str| found(&format!("{}{validate}", check(condition)), set);
+    assert_eq!((proven("c IS NOT NULL"), proven("(d > 0) AND (c IS NOT NULL)")), (0, 0));
+    assert_eq!((proven("c IS NOT NULL OR d IS NOT NULL"), proven("d IS NOT NULL")), (1, 1));
+    assert_eq!((found("", set), found(&check("c IS NOT NULL"), set)), (1, 1));
+    assert_eq!(
+        found(
+            &format!("{}{validate}", check("c IS NOT NULL")),
+            &format!("ALTER TABLE a.b DROP CONSTRAINT k;{set}")
+        ),
+        1
+    );
+}
+
 /// What squawk would have done concurrently is done online here, on partitioned tables too.
 #[test]
 fn online_is_an_answer_to_squawk() {

@@ -2,7 +2,7 @@
 
 use omtdb::pg::Session;
 
-use super::{found, notes, refused};
+use super::{found, notes, refused, rows_read_by};
 use crate::harness::Server;
 
 /// The number of the file that holds `relation`.
@@ -75,4 +75,26 @@ async fn many_rows_at_once_stay_locked() {
     let other = server.session(&target.dbname).await;
     other.batch_execute("SET lock_timeout = '10ms'").await.unwrap();
     assert_eq!(refused(&other, &format!("{all} WHERE user_id = 7")).await, "55P03");
+}
+
+#[tokio::test]
+async fn a_valid_check_spares_set_not_null_its_reading() {
+    let server = Server::start();
+    let (_, session) = notes(&server).await;
+    for (table, check) in
+        [("t.notes", "at IS NOT NULL"), ("t.notes_m2_r1", "said IS NOT NULL AND user_id > 0")]
+    {
+        let column = check.split(' ').next().unwrap();
+        let set = format!("ALTER TABLE {table} ALTER {column} SET NOT NULL");
+        assert_eq!(found(&session, &set).await, ["adding-not-nullable-field"]);
+        assert!(rows_read_by(&session, &set).await > 0);
+        let add = format!("ALTER TABLE {table} ADD CONSTRAINT c CHECK ({check}) NOT VALID");
+        session.batch_execute(&add).await.unwrap();
+        assert_eq!(found(&session, &set).await, ["adding-not-nullable-field"]);
+        assert!(rows_read_by(&session, &set).await > 0);
+        session.batch_execute(&format!("ALTER TABLE {table} VALIDATE CONSTRAINT c")).await.unwrap();
+        assert_eq!(found(&session, &set).await, [""; 0]);
+        assert_eq!(rows_read_by(&session, &set).await, 0, "{set}");
+        session.batch_execute(&format!("ALTER TABLE {table} DROP CONSTRAINT c")).await.unwrap();
+    }
 }

@@ -18,6 +18,7 @@ impl Catalog {
             What::Attach { parent, leaf, bound } => self.attach(parent, leaf, bound.clone()),
             What::Detach { leaf, .. } => self.detach(leaf),
             What::AddColumn { table, column } | What::Retype { table, column } => self.column(table, column),
+            What::SetNull { table, column, nullable } => self.set_null(table, column, *nullable),
             What::AddConstraint { table, constraint } => self.constrain(table, constraint, made),
             What::DropConstraint { table, name } => self.drop_constraint(table, name),
             What::Validate { table, name } => self.validate(table, name),
@@ -108,13 +109,22 @@ impl Catalog {
         }
     }
 
+    fn set_null(&mut self, table: &Name, column: &str, nullable: bool) {
+        let not_null = &mut self.tables.entry(table.clone()).or_default().not_null;
+        match nullable {
+            true => drop(not_null.remove(column)),
+            false => drop(not_null.insert(column.to_owned())),
+        }
+    }
+
     fn constrain(&mut self, table: &Name, constraint: &Constraint, made: Option<Origin>) {
         match constraint {
             Constraint::Key { name, primary, columns, index } => {
                 self.add_key(table, name.as_deref(), *primary, columns, index.as_ref(), made);
             }
-            Constraint::Check { name, text, valid } => {
-                let check = Check { name: name.clone(), text: text.clone(), valid: *valid };
+            Constraint::Check { name, text, valid, not_null } => {
+                let (name, text, not_null) = (name.clone(), text.clone(), not_null.clone());
+                let check = Check { name, text, valid: *valid, not_null };
                 self.tables.entry(table.clone()).or_default().checks.push(check);
             }
             Constraint::Reference { .. } => {}

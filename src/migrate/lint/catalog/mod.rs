@@ -53,6 +53,8 @@ pub(super) struct Check {
     /// Its expression, spelled one way.
     pub(super) text: String,
     pub(super) valid: bool,
+    /// The columns that are not null where it holds.
+    pub(super) not_null: Vec<String>,
 }
 
 /// How much a table holds.
@@ -175,15 +177,26 @@ impl Catalog {
 
     /// The table at the root of what `name` is a partition of, or an index of.
     pub(super) fn root<'a>(&'a self, name: &'a Name) -> &'a Name {
-        let mut root = self.indexes.get(name).map_or(name, |index| &index.table);
-        // A partition of a partition; no name is its own parent.
-        for _ in 0..self.tables.len() {
-            match self.tables.get(root).and_then(|table| table.parent.as_ref()) {
-                Some((parent, _)) => root = parent,
-                None => break,
-            }
-        }
-        root
+        let table = self.indexes.get(name).map_or(name, |index| &index.table);
+        self.line(table).last().unwrap_or(table)
+    }
+
+    /// Whether `column` of `table` is known to be not null, by its own word or a valid CHECK, also of what the table is a
+    /// partition of.
+    pub(super) fn is_not_null(&self, table: &Name, column: &str) -> bool {
+        let says = |table: &Table| {
+            let mut checks = table.checks.iter().filter(|check| check.valid);
+            table.not_null.contains(column)
+                || checks.any(|check| check.not_null.iter().any(|one| one == column))
+        };
+        self.line(table).any(|one| self.tables.get(one).is_some_and(says))
+    }
+
+    /// `table`, what it is a partition of, and so on up to the root.
+    fn line<'a>(&'a self, table: &'a Name) -> impl Iterator<Item = &'a Name> {
+        let parent = |name: &&'a Name| self.tables.get(*name)?.parent.as_ref().map(|(parent, _)| parent);
+        // No name is its own parent.
+        std::iter::successors(Some(table), parent).take(self.tables.len() + 1)
     }
 
     /// Whether `name` was made in file `file`.

@@ -58,6 +58,8 @@ pub(super) enum What {
     AddColumn { table: Name, column: Column },
     /// Gives a column another type.
     Retype { table: Name, column: Column },
+    /// Says whether a column may be null.
+    SetNull { table: Name, column: String, nullable: bool },
     /// Adds a constraint.
     AddConstraint { table: Name, constraint: Constraint },
     /// Drops a constraint.

@@ -154,7 +154,6 @@ pub(super) fn check(readings: &[Reading<'_>], mut catalog: Catalog) -> Vec<Findi
             continue;
         }
         let before = catalog.clone();
-        found.extend(reading.squawk.iter().cloned());
         found.extend(of_reading(reading));
         found.extend(of_statements(reading, &mut catalog));
         found.extend(of_file(&Ended { reading, before: &before, after: &catalog }));
@@ -180,14 +179,17 @@ fn of_reading(reading: &Reading<'_>) -> Vec<Finding> {
 
 /// A file that is not understood is still followed, as far as it is SQL.
 fn of_statements(reading: &Reading<'_>, catalog: &mut Catalog) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let (mut found, mut squawk) = (Vec::new(), reading.squawk.clone());
     let mut statements = reading.statements();
     for said in &reading.said {
         if let Some((statement, said)) = statements.next() {
-            found.extend(of_statement(&Here { reading, now: catalog, statement, said }));
+            let here = Here { reading, now: catalog, statement, said };
+            found.extend(of_statement(&here));
+            squawk.retain(|finding| !squawk::is_disproven(&here, finding));
         }
         follow(reading, said, catalog);
     }
+    found.extend(squawk);
     found
 }
 
