@@ -259,7 +259,7 @@ async fn an_index_is_of_what_is_immutable() {
     ];
     for keys in good {
         let sql = format!("CREATE INDEX ON t.x {keys}");
-        assert_eq!(found(&session, &sql).await, ["index-blocks-writes"], "{keys}");
+        assert_eq!(found(&session, &sql).await, [""; 0], "{keys}");
         session.batch_execute(&sql).await.expect(keys);
     }
 }

@@ -98,3 +98,21 @@ async fn a_valid_check_spares_set_not_null_its_reading() {
         session.batch_execute(&format!("ALTER TABLE {table} DROP CONSTRAINT c")).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn nobody_waits_for_an_index_of_nothing() {
+    let server = Server::start();
+    let (_, session) = notes(&server).await;
+    let create = "CREATE INDEX ON t.notes (at)";
+    assert_eq!(found(&session, create).await, ["index-blocks-writes"]);
+    // What is deleted is still in the file until a VACUUM.
+    session.batch_execute("DELETE FROM t.notes; ANALYZE t.notes").await.unwrap();
+    assert_eq!(found(&session, create).await, [""; 0]);
+    session.batch_execute("INSERT INTO t.notes VALUES (1); ANALYZE t.notes").await.unwrap();
+    assert_eq!(found(&session, create).await, ["index-blocks-writes"]);
+    let fill = "CREATE TABLE t.x (n INT8); INSERT INTO t.x SELECT 1; CREATE INDEX ON t.x (n)";
+    assert_eq!(found(&session, fill).await, [""; 0], "it is the file's own");
+    session.batch_execute("CREATE TABLE t.y (n INT8)").await.unwrap();
+    let filled = "INSERT INTO t.y VALUES (1); CREATE INDEX ON t.y (n)";
+    assert_eq!(found(&session, filled).await, ["index-blocks-writes"]);
+}

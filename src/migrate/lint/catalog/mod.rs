@@ -46,6 +46,17 @@ pub(super) struct Table {
     pub(super) written: bool,
 }
 
+impl Table {
+    fn is_empty(&self, live: bool, file: usize) -> bool {
+        match (&self.made, self.size) {
+            _ if self.written => false,
+            (Some(made), _) => live || made.file == file,
+            (None, Some(size)) => size.bytes == 0 || size.rows == 0.0 && size.bytes <= SMALL_BYTES,
+            (None, None) => false,
+        }
+    }
+}
+
 /// A CHECK.
 #[derive(Debug, Clone)]
 pub(super) struct Check {
@@ -82,6 +93,8 @@ pub(super) struct Index {
     pub(super) made: Option<Origin>,
 }
 
+/// Bytes up to which a table is believed that had no rows when the server last counted.
+const SMALL_BYTES: i64 = 1 << 20;
 /// Rows from which a table counts as hot.
 const HOT_ROWS: f64 = 100_000.0;
 /// Bytes from which a table counts as hot.
@@ -204,15 +217,12 @@ impl Catalog {
         self.tables.get(name).and_then(|table| table.made.as_ref()).is_some_and(|made| made.file == file)
     }
 
-    /// Whether `name` is known to hold nothing while file `file` runs: a server says so, or this run has made it and not
-    /// written to it. Without a server an earlier file may have run long ago.
+    /// Whether `name`, with all its partitions, is known to hold nothing while file `file` runs: a server says so, or this
+    /// run has made it and not written to it. Without a server an earlier file may have run long ago.
     pub(super) fn is_empty(&self, name: &Name, file: usize) -> bool {
-        self.tables.get(name).is_some_and(|table| match (&table.made, table.size) {
-            _ if table.written => false,
-            (Some(made), _) => self.live || made.file == file,
-            (None, Some(size)) => size.bytes == 0 && table.divided.is_none(),
-            (None, None) => false,
-        })
+        let below = |one: &Name| self.line(one).any(|above| above == name);
+        let mut tree = self.tables.iter().filter(|(one, _)| below(one)).map(|(_, table)| table).peekable();
+        tree.peek().is_some() && tree.all(|table| table.is_empty(self.live, file))
     }
 
     /// Whether the application is likely to be in `table`, with all its partitions, at any moment.
