@@ -325,6 +325,8 @@ async fn a_block_cannot_end_the_files_transaction() {
     let (_, session) = notes(&server).await;
     let block = "DO $$ BEGIN COMMIT; END $$";
     assert_eq!(found(&session, block).await, ["transaction-control"]);
+    let alone = format!("-- omtdb: no-transaction\n{block}");
+    assert_eq!(found(&session, &alone).await, ["transaction-control"]);
     session.batch_execute("BEGIN").await.unwrap();
     assert_eq!(refused(&session, block).await, "2D000");
 }

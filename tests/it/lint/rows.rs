@@ -116,3 +116,20 @@ async fn nobody_waits_for_an_index_of_nothing() {
     let filled = "INSERT INTO t.y VALUES (1); CREATE INDEX ON t.y (n)";
     assert_eq!(found(&session, filled).await, ["index-blocks-writes"]);
 }
+
+#[tokio::test]
+async fn a_lock_is_held_while_what_comes_after_it_takes_long() {
+    let server = Server::start();
+    let (target, session) = notes(&server).await;
+    let grow = "CREATE TABLE t.small AS SELECT 1 AS n;
+                INSERT INTO t.notes SELECT n FROM generate_series(1001, 101000) AS n; ANALYZE";
+    session.batch_execute(grow).await.unwrap();
+    let (brief, long) =
+        ("ALTER TABLE t.small ADD COLUMN a TEXT", "CREATE TABLE t.y AS SELECT user_id FROM t.notes");
+    assert_eq!(found(&session, &format!("{brief}; {long}")).await, ["long-after-lock"]);
+    assert_eq!(found(&session, &format!("{long}; {brief}")).await, [""; 0]);
+    session.batch_execute(&format!("BEGIN; {brief}; {long}")).await.unwrap();
+    let other = server.session(&target.dbname).await;
+    other.batch_execute("SET lock_timeout = '10ms'").await.unwrap();
+    assert_eq!(refused(&other, "SELECT n FROM t.small").await, "55P03");
+}

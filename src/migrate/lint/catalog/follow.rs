@@ -31,6 +31,7 @@ impl Catalog {
             }
             What::Rewrite { .. }
             | What::Truncate(_)
+            | What::Read(_)
             | What::Block
             | What::EndsTransaction
             | What::Call(_) => {}

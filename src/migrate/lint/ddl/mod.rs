@@ -76,6 +76,8 @@ pub(super) enum What {
     RenameIndex { index: Name, to: String },
     /// Writes rows.
     Write(Rows),
+    /// Reads tables.
+    Read(Vec<Name>),
     /// Writes the files of a table or an index anew; `None` stands for everything that there is.
     Rewrite { table: Option<Name>, how: Rewrite },
     /// Throws away every row of a table.
@@ -116,7 +118,7 @@ fn span(node: &SyntaxNode) -> Range<usize> {
 }
 
 /// A name as PostgreSQL finds it without a `search_path` of somebody's own.
-fn full(name: Name) -> Name {
+pub(super) fn full(name: Name) -> Name {
     Name { schema: name.schema.or_else(|| Some("public".to_owned())), name: name.name }
 }
 
@@ -130,7 +132,8 @@ fn changes(node: &SyntaxNode) -> Vec<Change> {
     match node.kind() {
         K::CREATE_TABLE => maybe(table::created(node).map(What::CreateTable)),
         K::CREATE_TABLE_AS | K::SELECT_INTO | K::CREATE_MATERIALIZED_VIEW => {
-            maybe(table::filled(node).map(What::CreateTable)).into_iter().chain(writes(node)).collect()
+            let made = maybe(table::filled(node).map(What::CreateTable));
+            made.into_iter().chain(reads(node)).chain(writes(node)).collect()
         }
         K::DROP_TABLE => each(node, K::TABLE_NAME_REF, What::DropTable),
         K::DROP_MATERIALIZED_VIEW => each(node, K::VIEW_REF, What::DropTable),
@@ -143,9 +146,8 @@ fn changes(node: &SyntaxNode) -> Vec<Change> {
             let concurrently = tree::says(node, K::CONCURRENTLY_KW);
             each(node, K::INDEX_REF, |index| What::DropIndex { index, concurrently })
         }
-        K::INSERT | K::UPDATE | K::DELETE | K::MERGE | K::COPY | K::SELECT | K::COMPOUND_SELECT => {
-            writes(node).collect()
-        }
+        K::SELECT | K::COMPOUND_SELECT => reads(node).into_iter().chain(writes(node)).collect(),
+        K::INSERT | K::UPDATE | K::DELETE | K::MERGE | K::COPY => writes(node).collect(),
         K::DO => one(What::Block).into_iter().chain(of_block(node)).collect(),
         K::CALL => maybe(tree::name(node).map(What::Call)),
         _ => Vec::new(),
@@ -155,6 +157,11 @@ fn changes(node: &SyntaxNode) -> Vec<Change> {
 fn each(node: &SyntaxNode, kind: K, what: impl Fn(Name) -> What) -> Vec<Change> {
     let named = tree::all(node, kind).filter_map(|one| Some((span(&one), full(tree::name(&one)?))));
     named.map(|(span, name)| Change { span, what: what(name) }).collect()
+}
+
+fn reads(node: &SyntaxNode) -> Option<Change> {
+    let tables = rows::read(node);
+    (!tables.is_empty()).then(|| Change { span: span(node), what: What::Read(tables) })
 }
 
 fn writes(node: &SyntaxNode) -> impl Iterator<Item = Change> {

@@ -59,10 +59,24 @@ fn found(insert: &SyntaxNode) -> Which {
     if insert.children().any(|one| matches!(one.kind(), K::VALUES | K::DEFAULT_VALUES)) {
         return Which::Given;
     }
-    let sources = insert.descendants().filter(|one| matches!(one.kind(), K::RELATION_FROM_ITEM | K::TABLE));
-    let sources = sources.filter(|one| !is_of_expression(one, insert));
-    let names: Vec<Name> = sources.filter_map(|one| named(&one, K::RELATION_NAME_REF)).collect();
-    if names.is_empty() { Which::Given } else { Which::Found(names) }
+    let sources = sources(insert);
+    if sources.is_empty() { Which::Given } else { Which::Found(sources) }
+}
+
+/// The tables of which `statement` takes rows.
+fn sources(statement: &SyntaxNode) -> Vec<Name> {
+    let all = statement.descendants().filter(|one| matches!(one.kind(), K::RELATION_FROM_ITEM | K::TABLE));
+    let all = all.filter(|one| !is_of_expression(one, statement));
+    all.filter_map(|one| named(&one, K::RELATION_NAME_REF)).collect()
+}
+
+/// The tables that a query reads, unless it asks for some rows only.
+pub(super) fn read(query: &SyntaxNode) -> Vec<Name> {
+    let conditions = query.descendants().filter(|one| one.kind() == K::WHERE_CLAUSE);
+    let picks =
+        conditions.flat_map(|one| one.children().flat_map(pinned).collect::<Vec<_>>()).next().is_some();
+    let limited = tree::find(query, K::LIMIT_CLAUSE).is_some();
+    if picks || limited { Vec::new() } else { sources(query) }
 }
 
 /// Whether `node` is within a condition or a value of `statement`: it adds no rows.
@@ -138,6 +152,14 @@ mod tests {
             said("WITH x AS (DELETE FROM a.c RETURNING y) INSERT INTO a.b SELECT y FROM x"),
             "a.b from public.x; a.c there "
         );
+    }
+
+    #[test]
+    fn queries_read_unless_they_pick() {
+        let said = |sql: &str| read(&SourceFile::parse(sql).syntax_node()).len();
+        assert_eq!(said("CREATE TABLE a.b AS SELECT x FROM a.c JOIN a.d USING (x)"), 2);
+        assert_eq!(said("SELECT x FROM a.c WHERE y > 1"), 1);
+        assert_eq!(said("SELECT x FROM a.c WHERE y = 1") + said("SELECT x FROM a.c LIMIT 1"), 0);
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(in crate::migrate::lint) enum Constraint {
     /// CHECK; the columns that are not null where it holds.
     Check { name: Option<String>, text: String, valid: bool, not_null: Vec<String> },
     /// FOREIGN KEY.
-    Reference { to: Name },
+    Reference { to: Name, valid: bool },
 }
 
 /// How a table is divided into partitions.
@@ -144,7 +144,8 @@ fn constraint(node: &SyntaxNode) -> Option<Constraint> {
             Some(Constraint::Check { name, text, valid, not_null })
         }
         K::FOREIGN_KEY_CONSTRAINT | K::REFERENCES_CONSTRAINT => {
-            named(node, K::TABLE_NAME_REF).map(|to| Constraint::Reference { to })
+            let valid = tree::find(node, K::NOT_VALID).is_none();
+            named(node, K::TABLE_NAME_REF).map(|to| Constraint::Reference { to, valid })
         }
         _ => None,
     }

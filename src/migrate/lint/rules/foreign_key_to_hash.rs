@@ -33,7 +33,7 @@ fn referred(what: &What) -> impl Iterator<Item = &Name> {
         _ => &[],
     };
     constraints.iter().filter_map(|constraint| match constraint {
-        Constraint::Reference { to } => Some(to),
+        Constraint::Reference { to, .. } => Some(to),
         _ => None,
     })
 }

@@ -1,6 +1,6 @@
-//! **index-blocks-writes**: a plain `CREATE INDEX` on a table that was there before the file and may have rows. It takes SHARE on the table
-//! until it is done, so every write waits; on a partitioned table it takes SHARE on every leaf at once. In a file whose
-//! statements run together the lock stays until the last of them.
+//! **index-blocks-writes**: a plain `CREATE INDEX` on a table that was there before the file and may have rows. It takes
+//! SHARE on the table until it is done, so every write waits; on a partitioned table it takes SHARE on every leaf at once. In
+//! a file whose statements run together the lock stays until the last of them.
 //! See [building indexes concurrently](https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY).
 
 use super::{Check, Here, Rule};

@@ -11,6 +11,7 @@ mod index_blocks_writes;
 mod index_expression;
 mod index_if_not_exists;
 mod index_left_invalid;
+mod long_after_lock;
 mod mixed_transaction;
 mod partition_under_lock;
 mod rows_at_once;
@@ -31,8 +32,8 @@ use super::catalog::{Catalog, Origin};
 use super::ddl::{Change, Said};
 use super::finding::Finding;
 use super::reading::Reading;
-use super::{squawk, waiver};
-use crate::migrate::script::Statement;
+use super::{ddl, squawk, waiver};
+use crate::migrate::script::{Name, Statement};
 
 /// What a rule sees of a statement: the file, and what there is before the statement runs.
 pub(super) struct Here<'a> {
@@ -61,6 +62,20 @@ pub(super) struct Ended<'a> {
     pub(super) after: &'a Catalog,
 }
 
+impl<'a> Ended<'a> {
+    /// The table that `name`, a table or an index, is of; one that the file itself has made is nobody's yet.
+    fn in_use(&self, name: &'a Name) -> Option<&'a Name> {
+        let catalog = if self.after.table(name).is_some() { self.after } else { self.before };
+        let table = catalog.root(name);
+        (!self.after.is_of_file(&ddl::full(table.clone()), self.reading.at)).then_some(table)
+    }
+
+    /// The busy table that `name` is of.
+    fn hot(&self, name: &'a Name) -> Option<&'a Name> {
+        self.in_use(name).filter(|table| self.before.is_hot(table))
+    }
+}
+
 /// When a rule is asked.
 enum Check {
     /// Whether a file is understood.
@@ -82,7 +97,7 @@ struct Rule {
     check: Check,
 }
 
-const OWN: [Rule; 21] = [
+const OWN: [Rule; 22] = [
     syntax::RULE,
     directive::RULE,
     cannot_run::RULE,
@@ -100,6 +115,7 @@ const OWN: [Rule; 21] = [
     mixed_transaction::RULE,
     index_if_not_exists::RULE,
     two_hot_tables::RULE,
+    long_after_lock::RULE,
     rows_at_once::RULE,
     table_rewrite::RULE,
     truncated_table::RULE,

@@ -5,7 +5,7 @@
 
 use super::{Check, Ended, Rule};
 use crate::migrate::lint::finding::Finding;
-use crate::migrate::script::{Lock, LockMode, Name};
+use crate::migrate::script::{LockMode, Name};
 
 pub(super) const NAME: &str = "two-hot-tables";
 pub(super) const RULE: Rule = Rule {
@@ -24,7 +24,7 @@ fn check(ended: &Ended<'_>) -> Vec<Finding> {
     let mut held: Option<&Name> = None;
     for (statement, said) in ended.reading.statements() {
         for lock in statement.locks.iter().filter(|lock| lock.mode >= LockMode::Share) {
-            let Some(table) = hot(ended, lock) else { continue };
+            let Some(table) = ended.hot(&lock.object) else { continue };
             match held {
                 Some(first) if first != table => {
                     let mode = lock.mode;
@@ -37,13 +37,6 @@ fn check(ended: &Ended<'_>) -> Vec<Finding> {
         }
     }
     Vec::new()
-}
-
-/// The busy table that `lock` is on, or on a part of; one that the file itself makes is nobody's yet.
-fn hot<'a>(ended: &Ended<'a>, lock: &'a Lock) -> Option<&'a Name> {
-    let catalog = if ended.after.table(&lock.object).is_some() { ended.after } else { ended.before };
-    let table = catalog.root(&lock.object);
-    (!ended.after.is_of_file(table, ended.reading.at) && ended.before.is_hot(table)).then_some(table)
 }
 
 #[cfg(test)]
