@@ -35,6 +35,7 @@ mod lint;
 mod lint_command;
 mod migrate;
 mod migrate_load;
+mod migrate_locks;
 mod migrate_online;
 mod migrate_ops;
 mod migrate_resume;

@@ -2,7 +2,7 @@
 
 use std::process::{Child, Stdio};
 
-use omtdb::migrate::{self, Options, Source, script};
+use omtdb::migrate::{self, Options, Source};
 use omtdb::pg::Session;
 use omtdb::run::Run;
 
@@ -25,7 +25,7 @@ const ONLINE: (&str, &str) =
 const PLAIN: (&str, &str) = ("V2__online.sql", "-- omtdb: online\nCREATE INDEX plain_v ON s.plain (v);");
 
 /// A place at version 1, with the files of a second version.
-async fn place(second: (&str, &str)) -> Place {
+pub(crate) async fn place(second: (&str, &str)) -> Place {
     let place = Place::new(&[BASE, second]).await;
     let first = place.run("apply", &["--target", "1"]);
     assert_eq!(code(&first), Some(0), "{}", text(&first));
@@ -151,6 +151,98 @@ async fn an_index_that_is_there_already_is_not_taken_for_ours() {
     let place = place(PLAIN).await;
     place.session().await.batch_execute("CREATE INDEX plain_v ON s.plain (v)").await.unwrap();
     assert_refused(&place.run("apply", &[]), 4, &["s.plain_v exists, and was not made by this migration"]);
+}
+
+#[tokio::test]
+async fn a_name_that_another_tables_index_has_is_refused_and_that_index_stays() {
+    for file in [PLAIN.1, "CREATE INDEX CONCURRENTLY plain_v ON s.plain (v)"] {
+        let place = place(("V2__online.sql", file)).await;
+        place
+            .session()
+            .await
+            .batch_execute("CREATE TABLE s.other (v INT); CREATE INDEX plain_v ON s.other (v)")
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            assert_refused(
+                &place.run("apply", &[]),
+                4,
+                &["s.plain_v exists, and was not made by this migration"],
+            );
+        }
+        assert_eq!(indexes(&place).await, [("plain_v".to_owned(), true)]);
+        assert_eq!(place.versions().await, [1]);
+    }
+}
+
+#[tokio::test]
+async fn a_concurrent_detach_waits_for_readers_and_is_finished_after_a_kill() {
+    const DETACH: &str = "-- omtdb: allow hash-leaf-detach: nobody reads this table\n\
+        -- omtdb: allow hash-bounds: nobody writes this table\n\
+        ALTER TABLE s.t DETACH PARTITION s.t_1 CONCURRENTLY;\nVACUUM s.missing";
+    let place = place(("V2__detach.sql", DETACH)).await;
+    let (reader, _) = reader(&place).await;
+    let mut first = place.spawn("apply");
+    until_waiting(&place, 1).await;
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let second = place.spawn("apply");
+    until_waiting(&place, 1).await;
+    reader.batch_execute("COMMIT").await.unwrap();
+    let second = second.wait_with_output().unwrap();
+    for output in [second, place.run("apply", &[])] {
+        assert_refused(&output, 4, &["statement 2 in line 4", "42P01"]);
+    }
+    let detached = "SELECT FROM pg_inherits WHERE inhrelid = 's.t_1'::regclass";
+    assert!(place.session().await.query(detached, &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_walk_by_a_key_that_may_be_null_or_has_no_index_is_refused() {
+    for (table, words) in [
+        ("s.plain by v", "would be passed over"),
+        ("s.t by id", "no index of s.t"),
+        ("s.plain by x", "no column"),
+    ] {
+        let file = format!(
+            "-- omtdb: backfill {table} batch=9\nUPDATE s.plain SET v = 1 WHERE id BETWEEN $1 AND $2"
+        );
+        let place = place(("V2__fill.sql", &file)).await;
+        assert_refused(&place.run("apply", &[]), 4, &[words]);
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_a_stranger_laid_out_is_refused() {
+    let place = Place::new(&[BASE]).await;
+    let session = place.session().await;
+    let (name, migrator) = (format!("{}_a", place.target.dbname), format!("{}_b", place.target.dbname));
+    let made = format!(
+        "CREATE ROLE {name}; CREATE ROLE {migrator} LOGIN; CREATE SCHEMA omtdb AUTHORIZATION {name};
+         GRANT ALL ON DATABASE {0} TO {migrator}; GRANT ALL ON SCHEMA public TO {migrator}",
+        place.target.dbname
+    );
+    session.batch_execute(&made).await.unwrap();
+    let url = place
+        .server
+        .url(&place.target.dbname)
+        .replace(&format!("{}@", place.target.user), &format!("{migrator}@"));
+    let url = if url.contains(&migrator) { url } else { format!("{url}&user={migrator}") };
+    let dir = place.dir.path().to_str().unwrap();
+    let output = command().args(["migrate", "apply", "--url", &url, "--migrations", dir]).output().unwrap();
+    assert_refused(&output, 4, &["schema omtdb", "belongs to", &name, "make its owner"]);
+    session.batch_execute(&format!("ALTER SCHEMA omtdb OWNER TO {migrator}")).await.unwrap();
+    let output = command().args(["migrate", "apply", "--url", &url, "--migrations", dir]).output().unwrap();
+    assert_eq!(code(&output), Some(0), "{}", text(&output));
+}
+
+#[tokio::test]
+async fn what_the_lint_refuses_is_a_verdict_and_nothing_is_applied() {
+    let place = place(("V2__index.sql", "CREATE INDEX t_v ON s.t (v)")).await;
+    assert_refused(&place.run("apply", &[]), 1, &["index-blocks-writes", "V2__index.sql:1:1", "--no-lint"]);
+    assert_eq!((indexes(&place).await, place.versions().await), (vec![], vec![1]));
+    assert_eq!(code(&place.run("apply", &["--no-lint"])), Some(0));
+    assert_eq!(code(&place.run("apply", &["--lock-timeout", "0s"])), Some(2));
 }
 
 #[tokio::test]
@@ -281,109 +373,6 @@ async fn a_plan_writes_nothing_and_holds_only_as_long_as_nothing_changes() {
     let made =
         "SELECT to_regnamespace('omtdb') IS NULL AND to_regclass('public.refinery_schema_history') IS NULL";
     assert!(fresh.session().await.query_one(made, &[]).await.unwrap().get::<_, bool>(0));
-}
-
-/// Statements, and the relations whose locks are claimed of them.
-const LOCKING: &[&str] = &[
-    "CREATE INDEX ON s.plain (v)",
-    "CREATE INDEX ON ONLY s.t (v)",
-    "DROP INDEX s.i",
-    "REINDEX INDEX s.i",
-    "ALTER INDEX s.i RENAME TO j",
-    "ALTER INDEX s.i SET (fillfactor = 50)",
-    "ALTER INDEX s.ti ATTACH PARTITION s.t0i",
-    "ALTER TABLE s.plain ADD COLUMN w INT",
-    "ALTER TABLE s.plain ALTER v TYPE BIGINT",
-    "ALTER TABLE s.plain ALTER v SET NOT NULL",
-    "ALTER TABLE s.plain ALTER v SET STATISTICS 500",
-    "ALTER TABLE s.plain ALTER v SET (n_distinct = 5)",
-    "ALTER TABLE s.plain SET (fillfactor = 50)",
-    "ALTER TABLE s.plain SET (autovacuum_enabled = off)",
-    "ALTER TABLE s.plain ADD CONSTRAINT c CHECK (v > -9) NOT VALID",
-    "ALTER TABLE s.plain VALIDATE CONSTRAINT later",
-    "ALTER TABLE s.plain DROP CONSTRAINT later",
-    "ALTER TABLE s.other ADD FOREIGN KEY (id) REFERENCES s.plain NOT VALID",
-    "ALTER TABLE s.other ADD FOREIGN KEY (id) REFERENCES s.plain",
-    "ALTER TABLE s.plain DISABLE TRIGGER ALL",
-    "ALTER TABLE s.plain RENAME TO renamed",
-    "ALTER TABLE s.plain RENAME COLUMN v TO w",
-    "ALTER TABLE s.plain OWNER TO CURRENT_USER",
-    "ALTER TABLE s.plain CLUSTER ON plain_pkey",
-    "ALTER TABLE s.plain ENABLE ROW LEVEL SECURITY",
-    "ALTER TABLE s.plain REPLICA IDENTITY FULL",
-    "ALTER TABLE s.t DETACH PARTITION s.t_1",
-    "ALTER TABLE s.r ATTACH PARTITION s.free FOR VALUES FROM (0) TO (9)",
-    "CREATE TABLE s.r1 PARTITION OF s.r FOR VALUES FROM (0) TO (9)",
-    "CREATE TABLE s.child () INHERITS (s.plain)",
-    "CREATE TABLE s.ref (id INT REFERENCES s.plain)",
-    "CREATE TRIGGER g BEFORE INSERT ON s.plain FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
-    "DROP TRIGGER h ON s.plain",
-    "ALTER TRIGGER h ON s.plain RENAME TO k",
-    "CREATE RULE u AS ON DELETE TO s.plain DO INSTEAD NOTHING",
-    "CREATE POLICY p ON s.plain",
-    "CREATE STATISTICS s.x ON id, v FROM s.plain",
-    "DROP TABLE s.other",
-    "TRUNCATE s.other",
-    "CLUSTER s.plain USING plain_pkey",
-    "ANALYZE s.plain",
-    "COMMENT ON TABLE s.plain IS 'x'",
-    "LOCK TABLE s.plain",
-    "LOCK TABLE s.plain IN ACCESS SHARE MODE",
-    "LOCK TABLE s.plain IN ROW SHARE MODE",
-    "LOCK TABLE s.plain IN ROW EXCLUSIVE MODE",
-    "LOCK TABLE s.plain IN SHARE UPDATE EXCLUSIVE MODE",
-    "LOCK TABLE s.plain IN SHARE MODE",
-    "LOCK TABLE s.plain IN SHARE ROW EXCLUSIVE MODE",
-    "LOCK TABLE s.plain IN EXCLUSIVE MODE",
-    "REFRESH MATERIALIZED VIEW s.m",
-    "REFRESH MATERIALIZED VIEW CONCURRENTLY s.m",
-    "ALTER VIEW s.w RENAME TO y",
-    "DROP VIEW s.w",
-    "ALTER SEQUENCE s.q RESTART",
-    "INSERT INTO s.plain SELECT id + 1000, v FROM s.t",
-    "UPDATE s.plain SET v = 1 FROM s.t WHERE t.id = plain.id",
-    "DELETE FROM s.plain WHERE id = 1",
-];
-
-#[tokio::test]
-async fn locks_are_those_that_the_server_takes() {
-    let place = place(("V2__none.sql", "SELECT 1")).await;
-    let session = place.session().await;
-    session
-        .batch_execute(
-            "CREATE INDEX i ON s.plain (v); CREATE INDEX ti ON ONLY s.t (v); CREATE INDEX t0i ON s.t_0 (v);
-             CREATE TABLE s.other (id INT); CREATE TABLE s.r (id INT) PARTITION BY RANGE (id); CREATE TABLE s.free (id INT);
-             ALTER TABLE s.plain ADD CONSTRAINT later CHECK (v < 100) NOT VALID;
-             CREATE TRIGGER h BEFORE UPDATE ON s.plain FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
-             CREATE MATERIALIZED VIEW s.m AS SELECT id FROM s.plain; CREATE UNIQUE INDEX ON s.m (id);
-             CREATE VIEW s.w AS SELECT 1 AS one; CREATE SEQUENCE s.q;",
-        )
-        .await
-        .unwrap();
-    let held = "SELECT upper(regexp_replace(replace(l.mode, 'Lock', ''), '([a-z])([A-Z])', '\\1 \\2', 'g'))
-                FROM pg_locks AS l WHERE l.pid = pg_backend_pid() AND l.granted AND l.relation = $1
-                ORDER BY array_position(ARRAY['AccessShareLock', 'RowShareLock', 'RowExclusiveLock', 'ShareUpdateExclusiveLock',
-                    'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'], l.mode) DESC LIMIT 1";
-    for sql in LOCKING {
-        let locks = script::parse(sql).unwrap().statements[0].locks.clone();
-        assert!(!locks.is_empty(), "{sql}");
-        let mut oids = Vec::new();
-        for lock in &locks {
-            let oid =
-                session.query_one("SELECT to_regclass($1)::oid", &[&lock.object.quoted()]).await.unwrap();
-            oids.push(oid.get::<_, u32>(0));
-        }
-        session
-            .batch_execute(&format!("BEGIN; {sql}"))
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-        for (lock, oid) in locks.iter().zip(oids) {
-            let strongest = session.query_opt(held, &[&oid]).await.unwrap();
-            let strongest: Option<String> = strongest.map(|row| row.get(0));
-            assert_eq!(strongest, Some(lock.mode.to_string()), "{sql}: on {}", lock.object);
-        }
-        session.batch_execute("ROLLBACK").await.unwrap();
-    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use omtdb::migrate::{self, Applied, Options, PlanChanged, Problem, Source, Status, Unsafe, Verified};
+use omtdb::migrate::{self, Applied, Options, Problem, Source, Status, Verified};
 use omtdb::schema::Drift;
 use omtdb::verdict::Verdict;
 
@@ -185,13 +185,7 @@ async fn apply(args: &ApplyArgs, cx: &Cx) -> Outcome {
         ..args.manner.options(args.source.dir())?
     };
     let applied = migrate::apply(&place.target, &source, &options, &cx.run).await;
-    let applied = match place.end(applied) {
-        Err(error) if error.is::<PlanChanged>() || error.is::<Unsafe>() => {
-            cx.out.error(&error);
-            return Ok(Verdict::Fail);
-        }
-        applied => applied?,
-    };
+    let applied = place.end(applied)?;
     cx.out.result(&applied, applied_text(&applied))?;
     Ok(Verdict::Pass)
 }
