@@ -34,6 +34,7 @@ mod harness;
 mod lint;
 mod lint_command;
 mod migrate;
+mod migrate_journal;
 mod migrate_load;
 mod migrate_locks;
 mod migrate_online;
