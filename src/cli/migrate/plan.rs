@@ -28,9 +28,9 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "VERSION")]
     target: Option<i64>,
     #[command(flatten)]
-    manner: MannerArgs,
-    #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    manner: MannerArgs,
     #[command(flatten)]
     place: PlaceArgs,
 }
