@@ -1,5 +1,7 @@
 //! What the rules of `migrate lint` say is what PostgreSQL does: each is shown to be right on a real server.
 
+mod rows;
+
 use std::fs;
 
 use omtdb::migrate::Source;
@@ -104,13 +106,13 @@ async fn if_not_exists_is_content_with_an_invalid_index() {
     assert!(!session.query_one(valid, &[]).await.unwrap().get::<_, bool>(0));
 }
 
-/// Rows that ATTACH reads of a leaf, as the server counts them in the transaction that attaches.
-async fn rows_read_by(session: &Session, attach: &str) -> i64 {
+/// Rows that a statement reads of a leaf, as the server counts them in its transaction.
+async fn rows_read_by(session: &Session, sql: &str) -> i64 {
     let read = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relid = 't.notes_m2_r1'::regclass";
     session.batch_execute("BEGIN").await.unwrap();
     // The session keeps counts of earlier transactions until it has told the server.
     let before: i64 = session.query_one(read, &[]).await.unwrap().get(0);
-    session.batch_execute(attach).await.unwrap();
+    session.batch_execute(sql).await.unwrap();
     let after: i64 = session.query_one(read, &[]).await.unwrap().get(0);
     session.batch_execute("ROLLBACK").await.unwrap();
     after - before
@@ -257,7 +259,7 @@ async fn an_index_is_of_what_is_immutable() {
     ];
     for keys in good {
         let sql = format!("CREATE INDEX ON t.x {keys}");
-        assert_eq!(found(&session, &sql).await, ["index-blocks-writes"], "{keys}");
+        assert_eq!(found(&session, &sql).await, [""; 0], "{keys}");
         session.batch_execute(&sql).await.expect(keys);
     }
 }

@@ -6,7 +6,7 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::{Deserialize, Serialize};
 
-use super::File;
+use super::{File, ddl};
 use crate::migrate::script::Position;
 
 /// How much a finding matters.
@@ -52,7 +52,7 @@ pub struct Finding {
     /// Its bytes in the file.
     #[serde(skip)]
     pub(super) span: Range<usize>,
-    /// The line that it stands on, and the bytes of it that are meant.
+    /// The line that it stands on, secrets taken out, and the bytes of it that are meant.
     #[serde(skip)]
     shown: (String, Range<usize>),
 }
@@ -112,12 +112,33 @@ impl Finding {
     }
 }
 
-/// The first line that `span` touches, and the bytes of it that `span` has.
+/// The first line that `span` touches, and the bytes of it that `span` has. Instead of secrets there is [`MASK`].
 fn shown(text: &str, span: &Range<usize>) -> (String, Range<usize>) {
     let start = text.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
     let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
     let within = |at: usize| at.saturating_sub(start).min(line.len());
-    (line.to_owned(), within(span.start)..within(span.end))
+    let mut shown = (line.to_owned(), within(span.start)..within(span.end));
+    let secrets =
+        ddl::secrets(text).into_iter().map(|secret| within(secret.span.start)..within(secret.span.end));
+    for secret in secrets.rev().filter(|secret| !secret.is_empty()) {
+        shown = masked(shown, &secret);
+    }
+    shown
+}
+
+/// What is shown of a secret.
+const MASK: &str = "'…'";
+
+/// The line without the bytes `secret`, and where the bytes that are meant are now.
+fn masked((mut line, meant): (String, Range<usize>), secret: &Range<usize>) -> (String, Range<usize>) {
+    line.replace_range(secret.clone(), MASK);
+    let moved = |at: usize, inside: usize| match at {
+        _ if at <= secret.start => at,
+        _ if at < secret.end => inside,
+        _ => at - secret.len() + MASK.len(),
+    };
+    let meant = moved(meant.start, secret.start)..moved(meant.end, secret.start + MASK.len());
+    (line, meant)
 }
 
 #[cfg(test)]
@@ -139,5 +160,51 @@ mod tests {
           |
           = help: keep it
         ");
+    }
+
+    fn rendered(text: &str, meant: &str) -> String {
+        let file = File { name: "x.sql".to_owned(), version: None, text: text.to_owned(), wanted: true };
+        let start = text.find(meant).unwrap();
+        Finding::new("a-rule", Severity::Error, &file, start..start + meant.len(), "no", "yes").render(false)
+    }
+
+    /// Whichever rule finds something beside it.
+    #[test]
+    fn a_secret_is_never_shown() {
+        let text = "CREATE ROLE a PASSWORD 'hush' LOGIN; CREATE ROLE b PASSWORD 'hush'; DROP TABLE c;\n\
+                    ALTER ROLE a PASSWORD 'hu\nsh' VALID UNTIL 'x';\nDROP TABLE d";
+        insta::assert_snapshot!(rendered(text, "LOGIN"), @r"
+        error[a-rule]: no
+         --> x.sql:1:28
+          |
+        1 | CREATE ROLE a PASSWORD '…' LOGIN; CREATE ROLE b PASSWORD '…'; DROP TABLE c;
+          |                            ^^^^^
+          |
+          = help: yes
+        ");
+        insta::assert_snapshot!(rendered(text, "'hush'"), @r"
+        error[a-rule]: no
+         --> x.sql:1:24
+          |
+        1 | CREATE ROLE a PASSWORD '…' LOGIN; CREATE ROLE b PASSWORD '…'; DROP TABLE c;
+          |                        ^^^
+          |
+          = help: yes
+        ");
+        insta::assert_snapshot!(rendered(text, "'hu\nsh'"), @r"
+        error[a-rule]: no
+         --> x.sql:2:23
+          |
+        2 | ALTER ROLE a PASSWORD '…'
+          |                       ^^^
+          |
+          = help: yes
+        ");
+        for meant in
+            ["CREATE ROLE", "DROP TABLE c", "ush", "ALTER ROLE", "sh' VALID", "VALID", "DROP TABLE d"]
+        {
+            let shown = rendered(text, meant);
+            assert!(!shown.contains("hu") && !shown.contains("sh'"), "{shown}");
+        }
     }
 }

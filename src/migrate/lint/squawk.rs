@@ -1,16 +1,19 @@
 //! Squawk's rules: which of them are taken, how much each matters, and why the others are not.
 
 use std::fmt;
+use std::ops::Range;
 
 use squawk_linter::{Linter, LinterSettings, Rule, Violation};
-use squawk_syntax::SourceFile;
+use squawk_syntax::{SourceFile, SyntaxKind};
 
+use super::ddl::{Change, What};
 use super::finding::{Finding, Severity};
 use super::reading::Reading;
+use super::rules::Here;
 use Severity::{Error, Warning};
 
 /// The rules that are taken. Those that break what is running, or run for long under a lock, are errors.
-const TAKEN: [(Rule, Severity, &str); 44] = [
+const TAKEN: [(Rule, Severity, &str); 42] = [
     (
         Rule::AddingFieldWithDefault,
         Error,
@@ -76,7 +79,6 @@ const TAKEN: [(Rule, Severity, &str); 44] = [
         "a SMALLINT ends at 32,767, and to change it rewrites the table",
     ),
     (Rule::PreferIdentity, Warning, "a serial column's sequence has privileges and an owner of its own"),
-    (Rule::PreferRepack, Error, "rewrites the table while nobody can use it"),
     (Rule::PreferTextField, Warning, "to change the length of a VARCHAR may rewrite the table"),
     (Rule::PreferTimestampTz, Warning, "a TIMESTAMP without a zone is not an instant"),
     (Rule::RenamingColumn, Error, "a running application knows it by its old name"),
@@ -91,13 +93,13 @@ const TAKEN: [(Rule, Severity, &str); 44] = [
     (Rule::RequireEnumValueOrdering, Warning, "a new value of an enum says where it comes in the order"),
     // Squawk leaves this one to choice; here no name depends on search_path.
     (Rule::RequireTableSchema, Error, "a table without its schema is another one under another search_path"),
-    (Rule::UnusedIgnore, Warning, "a `-- squawk-ignore` names a rule that squawk does not have"),
 ];
 
 /// Squawk's default rules that are left out, and why.
-const LEFT_OUT: [(Rule, &str); 8] = [
+const LEFT_OUT: [(Rule, &str); 10] = [
     (Rule::BanConcurrentIndexCreationInTransaction, "a file with CONCURRENTLY is not run in a transaction"),
     (Rule::BanUncommittedTransaction, "a file does not begin transactions: transaction-control"),
+    (Rule::PreferRepack, "it says nothing before PostgreSQL 19, which has REPACK: table-rewrite does"),
     (
         Rule::PreferRobustStmts,
         "IF NOT EXISTS hides an invalid index; what was done is known from the journal",
@@ -113,6 +115,7 @@ const LEFT_OUT: [(Rule, &str); 8] = [
     (Rule::RequireLockTimeout, "every statement runs with a limit to lock waits that omtdb sets"),
     (Rule::RequireStatementTimeout, "how long a statement may run is omtdb's to limit, not the file's"),
     (Rule::TransactionNesting, "a file does not begin transactions: transaction-control"),
+    (Rule::UnusedIgnore, "no `-- squawk-ignore` holds here: directive"),
 ];
 
 const ONLINE: &str = "write `-- omtdb: online` on the line before it";
@@ -127,15 +130,50 @@ pub(super) fn left_out() -> impl Iterator<Item = (String, &'static str)> {
     LEFT_OUT.iter().map(|(rule, why)| (rule.to_string(), *why))
 }
 
-/// What squawk finds in `reading`. Its own comments, `-- squawk-ignore`, hold.
+/// What squawk finds in `reading`, whatever comments of its own say.
 pub(super) fn check(reading: &Reading<'_>) -> Vec<Finding> {
-    let text = &reading.file.text;
+    let text = &without_obeyed(&reading.file.text);
     let mut linter = Linter::from(TAKEN.iter().map(|(rule, ..)| *rule));
     // What it takes as given where nothing else is said: PostgreSQL 15, the oldest that omtdb works with.
     linter.settings =
         LinterSettings { assume_in_transaction: reading.is_together(), ..LinterSettings::default() };
     let found = linter.lint(&SourceFile::parse(text), text);
     found.into_iter().filter_map(|violation| finding(reading, violation)).collect()
+}
+
+/// A comment that squawk obeys: its bytes, and the first rule that it names.
+pub(super) struct Obeyed {
+    pub(super) span: Range<usize>,
+    pub(super) rule: Option<String>,
+}
+
+/// How the comments begin that squawk obeys.
+const OBEYED: [&str; 2] = ["squawk-ignore", "squawk-disable-assume-in-transaction"];
+
+/// The comments in `text` that squawk obeys.
+pub(super) fn obeyed(text: &str) -> Vec<Obeyed> {
+    if !text.contains("squawk-") {
+        return Vec::new();
+    }
+    let tokens = SourceFile::parse(text).syntax_node().descendants_with_tokens();
+    let comments = tokens.filter(|one| one.kind() == SyntaxKind::COMMENT);
+    let places = comments.map(|one| Range::<usize>::from(one.text_range()));
+    let one = |span: Range<usize>| {
+        let words = text.get(span.clone())?.trim_start_matches(['-', '/', '*']).trim_start();
+        OBEYED.iter().any(|word| words.starts_with(word)).then_some(())?;
+        let mut names = words.split(|c: char| !c.is_alphanumeric() && c != '-');
+        let rule = names.find_map(|name| Rule::try_from(name).ok()).map(|rule| rule.to_string());
+        Some(Obeyed { span, rule })
+    };
+    places.filter_map(one).collect()
+}
+
+/// `text` with spaces for the comments that squawk obeys.
+fn without_obeyed(text: &str) -> String {
+    obeyed(text).into_iter().fold(text.to_owned(), |mut text, comment| {
+        text.replace_range(comment.span.clone(), &" ".repeat(comment.span.len()));
+        text
+    })
 }
 
 fn finding(reading: &Reading<'_>, violation: Violation) -> Option<Finding> {
@@ -152,6 +190,19 @@ fn finding(reading: &Reading<'_>, violation: Violation) -> Option<Finding> {
         None => (*summary).to_owned(),
     };
     Some(Finding::new(&rule.to_string(), *severity, reading.file, span, plain(violation.message), help))
+}
+
+/// Whether what is known where the statement runs disproves `finding`, which squawk made by the file alone: a column that
+/// an earlier file has proven to be not null is not read again.
+pub(super) fn is_disproven(here: &Here<'_>, finding: &Finding) -> bool {
+    let is_not_null = |change: &Change| match &change.what {
+        What::SetNull { table, column, nullable: false } => {
+            change.span.contains(&finding.span.start)
+                && (here.now.is_not_null(table, column) || here.now.is_empty(table, here.reading.at))
+        }
+        _ => false,
+    };
+    finding.rule == Rule::AddingNotNullableField.to_string() && here.said.changes.iter().any(is_not_null)
 }
 
 /// A message on one line.

@@ -149,7 +149,6 @@ fn what_is_left_out_has_a_reason() {
     + prefer-bigint-over-int: an INT ends at two billion, and to change it rewrites the table
     + prefer-bigint-over-smallint: a SMALLINT ends at 32,767, and to change it rewrites the table
     + prefer-identity: a serial column's sequence has privileges and an owner of its own
-    + prefer-repack: rewrites the table while nobody can use it
     + prefer-text-field: to change the length of a VARCHAR may rewrite the table
     + prefer-timestamp-tz: a TIMESTAMP without a zone is not an instant
     + renaming-column: a running application knows it by its old name
@@ -159,15 +158,16 @@ fn what_is_left_out_has_a_reason() {
     + require-concurrent-reindex: a plain REINDEX keeps writes out until it is done
     + require-enum-value-ordering: a new value of an enum says where it comes in the order
     + require-table-schema: a table without its schema is another one under another search_path
-    + unused-ignore: a `-- squawk-ignore` names a rule that squawk does not have
     - ban-concurrent-index-creation-in-transaction: a file with CONCURRENTLY is not run in a transaction
     - ban-uncommitted-transaction: a file does not begin transactions: transaction-control
+    - prefer-repack: it says nothing before PostgreSQL 19, which has REPACK: table-rewrite does
     - prefer-robust-stmts: IF NOT EXISTS hides an invalid index; what was done is known from the journal
     - require-concurrent-index-creation: index-blocks-writes knows `-- omtdb: online` and partitioned tables
     - require-concurrent-partition-detach: partition-under-lock knows where CONCURRENTLY is wrong or refused
     - require-lock-timeout: every statement runs with a limit to lock waits that omtdb sets
     - require-statement-timeout: how long a statement may run is omtdb's to limit, not the file's
     - transaction-nesting: a file does not begin transactions: transaction-control
+    - unused-ignore: no `-- squawk-ignore` holds here: directive
     ");
 }
 
@@ -225,6 +225,31 @@ fn squawks_findings_are_shown_as_ours() {
     assert_eq!(squawked("require-table-schema", "DROP TABLE a.b;"), "");
 }
 
+/// Squawk sees one file; what an earlier one has proven is known here.
+#[test]
+fn a_column_that_is_proven_to_be_not_null_is_not_read_again() {
+    let rule = "adding-not-nullable-field";
+    let found = |before: &str, set: &str| {
+        let first = file("V1__a.sql", 1, &format!("CREATE TABLE a.b (c INT8, d INT8);{before}"));
+        let files = [File { wanted: false, ..first }, file("V2__b.sql", 2, set)];
+        let linted = lint(&files, &Waivers::default(), Catalog::default());
+        linted.findings.iter().filter(|finding| finding.rule == rule).count()
+    };
+    let check = |condition: &str| format!("ALTER TABLE a.b ADD CONSTRAINT k CHECK ({condition}) NOT VALID;");
+    let (validate, set) = ("ALTER TABLE a.b VALIDATE CONSTRAINT k;", "ALTER TABLE a.b ALTER c SET NOT NULL;");
+    let proven = |condition: &str| found(&format!("{}{validate}", check(condition)), set);
+    assert_eq!((proven("c IS NOT NULL"), proven("(d > 0) AND (c IS NOT NULL)")), (0, 0));
+    assert_eq!((proven("c IS NOT NULL OR d IS NOT NULL"), proven("d IS NOT NULL")), (1, 1));
+    assert_eq!((found("", set), found(&check("c IS NOT NULL"), set)), (1, 1));
+    assert_eq!(
+        found(
+            &format!("{}{validate}", check("c IS NOT NULL")),
+            &format!("ALTER TABLE a.b DROP CONSTRAINT k;{set}")
+        ),
+        1
+    );
+}
+
 /// What squawk would have done concurrently is done online here, on partitioned tables too.
 #[test]
 fn online_is_an_answer_to_squawk() {
@@ -240,14 +265,6 @@ fn online_is_an_answer_to_squawk() {
     ");
     assert_eq!(squawked(rule, "-- omtdb: online\nDROP INDEX a.i;"), "");
     assert_eq!(squawked("require-concurrent-reindex", "-- omtdb: online\nREINDEX INDEX a.i;"), "");
-}
-
-#[test]
-fn squawks_own_comments_hold() {
-    assert_eq!(squawked("ban-drop-table", "-- squawk-ignore ban-drop-table\nDROP TABLE a.b;"), "");
-    assert!(
-        squawked("unused-ignore", "-- squawk-ignore ban-dropping\nDROP TABLE a.b;").contains("ban-dropping")
-    );
 }
 
 /// What one file makes, the next one's rules know; a file that is only there for that has no findings.

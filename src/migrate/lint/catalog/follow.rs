@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Catalog, Check, Index, Origin, Table};
-use crate::migrate::lint::ddl::{Bound, Column, Constraint, NewIndex, NewTable, What, shape_of_key};
+use crate::migrate::lint::ddl::{
+    Bound, Column, Constraint, NewIndex, NewTable, Rewrite, Rows, What, shape_of_key,
+};
 use crate::migrate::script::Name;
 
 impl Catalog {
@@ -16,6 +18,7 @@ impl Catalog {
             What::Attach { parent, leaf, bound } => self.attach(parent, leaf, bound.clone()),
             What::Detach { leaf, .. } => self.detach(leaf),
             What::AddColumn { table, column } | What::Retype { table, column } => self.column(table, column),
+            What::SetNull { table, column, nullable } => self.set_null(table, column, *nullable),
             What::AddConstraint { table, constraint } => self.constrain(table, constraint, made),
             What::DropConstraint { table, name } => self.drop_constraint(table, name),
             What::Validate { table, name } => self.validate(table, name),
@@ -23,8 +26,14 @@ impl Catalog {
             What::AttachIndex { index, part } => self.attach_index(index, part),
             What::DropIndex { index, .. } => drop(self.indexes.remove(index)),
             What::RenameIndex { index, to } => self.rename_index(index, to),
-            What::Write(table) => self.write(table),
-            What::Block | What::EndsTransaction | What::Call(_) => {}
+            What::Write(Rows { table, .. }) | What::Rewrite { table: Some(table), how: Rewrite::Refresh } => {
+                self.write(table)
+            }
+            What::Rewrite { .. }
+            | What::Truncate(_)
+            | What::Block
+            | What::EndsTransaction
+            | What::Call(_) => {}
         }
     }
 
@@ -100,13 +109,22 @@ impl Catalog {
         }
     }
 
+    fn set_null(&mut self, table: &Name, column: &str, nullable: bool) {
+        let not_null = &mut self.tables.entry(table.clone()).or_default().not_null;
+        match nullable {
+            true => drop(not_null.remove(column)),
+            false => drop(not_null.insert(column.to_owned())),
+        }
+    }
+
     fn constrain(&mut self, table: &Name, constraint: &Constraint, made: Option<Origin>) {
         match constraint {
             Constraint::Key { name, primary, columns, index } => {
                 self.add_key(table, name.as_deref(), *primary, columns, index.as_ref(), made);
             }
-            Constraint::Check { name, text, valid } => {
-                let check = Check { name: name.clone(), text: text.clone(), valid: *valid };
+            Constraint::Check { name, text, valid, not_null } => {
+                let (name, text, not_null) = (name.clone(), text.clone(), not_null.clone());
+                let check = Check { name, text, valid: *valid, not_null };
                 self.tables.entry(table.clone()).or_default().checks.push(check);
             }
             Constraint::Reference { .. } => {}

@@ -46,6 +46,17 @@ pub(super) struct Table {
     pub(super) written: bool,
 }
 
+impl Table {
+    fn is_empty(&self, live: bool, file: usize) -> bool {
+        match (&self.made, self.size) {
+            _ if self.written => false,
+            (Some(made), _) => live || made.file == file,
+            (None, Some(size)) => size.bytes == 0 || size.rows == 0.0 && size.bytes <= SMALL_BYTES,
+            (None, None) => false,
+        }
+    }
+}
+
 /// A CHECK.
 #[derive(Debug, Clone)]
 pub(super) struct Check {
@@ -53,6 +64,8 @@ pub(super) struct Check {
     /// Its expression, spelled one way.
     pub(super) text: String,
     pub(super) valid: bool,
+    /// The columns that are not null where it holds.
+    pub(super) not_null: Vec<String>,
 }
 
 /// How much a table holds.
@@ -80,6 +93,8 @@ pub(super) struct Index {
     pub(super) made: Option<Origin>,
 }
 
+/// Bytes up to which a table is believed that had no rows when the server last counted.
+const SMALL_BYTES: i64 = 1 << 20;
 /// Rows from which a table counts as hot.
 const HOT_ROWS: f64 = 100_000.0;
 /// Bytes from which a table counts as hot.
@@ -116,6 +131,32 @@ impl Catalog {
         self.indexes.iter()
     }
 
+    /// The columns of each unique key of `table` that is one of columns alone; its primary key first.
+    fn keys<'a>(&'a self, table: &'a Name) -> impl Iterator<Item = Vec<&'a str>> {
+        let is_own = move |index: &Index| index.unique && index.table == *table;
+        let mut own: Vec<(&Name, &Index)> = self.indexes.iter().filter(|(_, index)| is_own(index)).collect();
+        own.sort_by_key(|(name, _)| !name.name.ends_with("_pkey"));
+        own.into_iter().filter_map(|(_, index)| {
+            let columns: Vec<&str> = index.shape.strip_prefix('(')?.strip_suffix(')')?.split(',').collect();
+            let plain = |column: &&str| column.chars().all(|c| c.is_alphanumeric() || c == '_');
+            columns.iter().all(plain).then_some(columns)
+        })
+    }
+
+    /// The column by which `table` can be walked over, key by key.
+    pub(super) fn key_of<'a>(&'a self, table: &'a Name) -> Option<&'a str> {
+        let not_null = &self.tables.get(table)?.not_null;
+        self.keys(table).find_map(|key| match key.as_slice() {
+            [column] if not_null.contains(*column) => Some(*column),
+            _ => None,
+        })
+    }
+
+    /// Whether values of `columns` say which row of `table` is meant.
+    pub(super) fn is_one_row(&self, table: &Name, columns: &[String]) -> bool {
+        self.keys(table).any(|key| key.iter().all(|column| columns.iter().any(|one| one == column)))
+    }
+
     /// How `table` is divided; `None` for one that is not, or is not known.
     pub(super) fn divided(&self, table: &Name) -> Option<&PartitionBy> {
         self.tables.get(table)?.divided.as_ref()
@@ -149,15 +190,26 @@ impl Catalog {
 
     /// The table at the root of what `name` is a partition of, or an index of.
     pub(super) fn root<'a>(&'a self, name: &'a Name) -> &'a Name {
-        let mut root = self.indexes.get(name).map_or(name, |index| &index.table);
-        // A partition of a partition; no name is its own parent.
-        for _ in 0..self.tables.len() {
-            match self.tables.get(root).and_then(|table| table.parent.as_ref()) {
-                Some((parent, _)) => root = parent,
-                None => break,
-            }
-        }
-        root
+        let table = self.indexes.get(name).map_or(name, |index| &index.table);
+        self.line(table).last().unwrap_or(table)
+    }
+
+    /// Whether `column` of `table` is known to be not null, by its own word or a valid CHECK, also of what the table is a
+    /// partition of.
+    pub(super) fn is_not_null(&self, table: &Name, column: &str) -> bool {
+        let says = |table: &Table| {
+            let mut checks = table.checks.iter().filter(|check| check.valid);
+            table.not_null.contains(column)
+                || checks.any(|check| check.not_null.iter().any(|one| one == column))
+        };
+        self.line(table).any(|one| self.tables.get(one).is_some_and(says))
+    }
+
+    /// `table`, what it is a partition of, and so on up to the root.
+    fn line<'a>(&'a self, table: &'a Name) -> impl Iterator<Item = &'a Name> {
+        let parent = |name: &&'a Name| self.tables.get(*name)?.parent.as_ref().map(|(parent, _)| parent);
+        // No name is its own parent.
+        std::iter::successors(Some(table), parent).take(self.tables.len() + 1)
     }
 
     /// Whether `name` was made in file `file`.
@@ -165,15 +217,12 @@ impl Catalog {
         self.tables.get(name).and_then(|table| table.made.as_ref()).is_some_and(|made| made.file == file)
     }
 
-    /// Whether `name` is known to hold nothing while file `file` runs: a server says so, or this run has made it and not
-    /// written to it. Without a server an earlier file may have run long ago.
+    /// Whether `name`, with all its partitions, is known to hold nothing while file `file` runs: a server says so, or this
+    /// run has made it and not written to it. Without a server an earlier file may have run long ago.
     pub(super) fn is_empty(&self, name: &Name, file: usize) -> bool {
-        self.tables.get(name).is_some_and(|table| match (&table.made, table.size) {
-            _ if table.written => false,
-            (Some(made), _) => self.live || made.file == file,
-            (None, Some(size)) => size.bytes == 0 && table.divided.is_none(),
-            (None, None) => false,
-        })
+        let below = |one: &Name| self.line(one).any(|above| above == name);
+        let mut tree = self.tables.iter().filter(|(one, _)| below(one)).map(|(_, table)| table).peekable();
+        tree.peek().is_some() && tree.all(|table| table.is_empty(self.live, file))
     }
 
     /// Whether the application is likely to be in `table`, with all its partitions, at any moment.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use squawk_syntax::{SyntaxKind as K, SyntaxNode};
 
-use super::{Doubt, What, doubt, full, named, span, spelling};
+use super::{Doubt, Rewrite, What, doubt, full, named, rewrite, span, spelling};
 use crate::migrate::script::{Name, tree};
 
 /// An index that a statement makes.
@@ -93,7 +93,10 @@ pub(in crate::migrate::lint) fn shape_of_key(columns: &[String]) -> String {
 }
 
 pub(super) fn altered(node: &SyntaxNode) -> Option<What> {
-    let index = named(node, K::INDEX_REF)?;
+    let Some(index) = named(node, K::INDEX_REF) else { return rewrite::moved(node) };
+    if tree::find(node, K::SET_TABLESPACE).is_some() {
+        return Some(What::Rewrite { table: Some(index), how: Rewrite::IndexTablespace });
+    }
     if let Some(part) = tree::find(node, K::ATTACH_INDEX_PARTITION) {
         return Some(What::AttachIndex { index, part: named(&part, K::INDEX_REF)? });
     }

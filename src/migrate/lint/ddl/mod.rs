@@ -3,6 +3,9 @@
 
 mod doubt;
 mod index;
+mod rewrite;
+mod rows;
+mod secret;
 mod spelling;
 mod table;
 
@@ -14,6 +17,9 @@ use squawk_syntax::{SourceFile, SyntaxKind as K, SyntaxNode};
 pub(super) use self::doubt::Doubt;
 pub use self::doubt::NEVER;
 pub(super) use self::index::{Key, NewIndex, shape_of_key};
+pub(super) use self::rewrite::Rewrite;
+pub(super) use self::rows::{Rows, Which};
+pub(super) use self::secret::{Of, Secret, secrets};
 pub(super) use self::table::{Bound, Column, Constraint, NewTable, PartitionBy, Strategy};
 use crate::migrate::script::{Name, tree};
 
@@ -52,6 +58,8 @@ pub(super) enum What {
     AddColumn { table: Name, column: Column },
     /// Gives a column another type.
     Retype { table: Name, column: Column },
+    /// Says whether a column may be null.
+    SetNull { table: Name, column: String, nullable: bool },
     /// Adds a constraint.
     AddConstraint { table: Name, constraint: Constraint },
     /// Drops a constraint.
@@ -67,7 +75,11 @@ pub(super) enum What {
     /// Gives an index another name.
     RenameIndex { index: Name, to: String },
     /// Writes rows.
-    Write(Name),
+    Write(Rows),
+    /// Writes the files of a table or an index anew; `None` stands for everything that there is.
+    Rewrite { table: Option<Name>, how: Rewrite },
+    /// Throws away every row of a table.
+    Truncate(Name),
     /// Runs procedural code, which may make, attach and drop what no rule sees.
     Block,
     /// Ends a transaction from inside a block of procedural code.
@@ -117,19 +129,24 @@ fn changes(node: &SyntaxNode) -> Vec<Change> {
     let maybe = |what: Option<What>| what.map(one).unwrap_or_default();
     match node.kind() {
         K::CREATE_TABLE => maybe(table::created(node).map(What::CreateTable)),
-        K::CREATE_TABLE_AS | K::SELECT_INTO => maybe(table::filled(node).map(What::CreateTable)),
+        K::CREATE_TABLE_AS | K::SELECT_INTO | K::CREATE_MATERIALIZED_VIEW => {
+            maybe(table::filled(node).map(What::CreateTable)).into_iter().chain(writes(node)).collect()
+        }
         K::DROP_TABLE => each(node, K::TABLE_NAME_REF, What::DropTable),
+        K::DROP_MATERIALIZED_VIEW => each(node, K::VIEW_REF, What::DropTable),
         K::ALTER_TABLE => table::altered(node),
+        K::ALTER_MATERIALIZED_VIEW => rewrite::altered_view(node),
+        K::VACUUM | K::CLUSTER | K::REFRESH | K::TRUNCATE => rewrite::maintained(node),
         K::CREATE_INDEX => maybe(index::created(node).map(What::CreateIndex)),
         K::ALTER_INDEX => maybe(index::altered(node)),
         K::DROP_INDEX => {
             let concurrently = tree::says(node, K::CONCURRENTLY_KW);
             each(node, K::INDEX_REF, |index| What::DropIndex { index, concurrently })
         }
-        K::INSERT | K::UPDATE | K::DELETE | K::MERGE | K::COPY => {
-            maybe(tree::name(node).map(full).map(What::Write))
+        K::INSERT | K::UPDATE | K::DELETE | K::MERGE | K::COPY | K::SELECT | K::COMPOUND_SELECT => {
+            writes(node).collect()
         }
-        K::DO => one(What::Block).into_iter().chain(ends(node)).collect(),
+        K::DO => one(What::Block).into_iter().chain(of_block(node)).collect(),
         K::CALL => maybe(tree::name(node).map(What::Call)),
         _ => Vec::new(),
     }
@@ -140,11 +157,21 @@ fn each(node: &SyntaxNode, kind: K, what: impl Fn(Name) -> What) -> Vec<Change> 
     named.map(|(span, name)| Change { span, what: what(name) }).collect()
 }
 
-/// Where a block of PL/pgSQL ends the transaction that it runs in.
-fn ends(node: &SyntaxNode) -> Vec<Change> {
+fn writes(node: &SyntaxNode) -> impl Iterator<Item = Change> {
+    rows::written(node).map(|(place, rows)| Change { span: span(&place), what: What::Write(rows) })
+}
+
+/// What a block of PL/pgSQL does that can be seen in it: rows that it writes, and where it ends the transaction that it runs
+/// in.
+fn of_block(node: &SyntaxNode) -> Vec<Change> {
     let Some(body) = Do::cast(node.clone()).and_then(|block| block.plpgsql()) else { return Vec::new() };
+    let change = |place: &SyntaxNode, what| {
+        let place = body.source_range(place.text_range());
+        Change { span: place.start().into()..place.end().into(), what }
+    };
     let ends = |one: &SyntaxNode| matches!(one.kind(), K::PLPGSQL_COMMIT_STMT | K::PLPGSQL_ROLLBACK_STMT);
-    let places = body.syntax().descendants().filter(ends).map(|one| body.source_range(one.text_range()));
-    let change = |start, end| Change { span: start..end, what: What::EndsTransaction };
-    places.map(|place| change(place.start().into(), place.end().into())).collect()
+    let block = body.syntax();
+    let ends = block.descendants().filter(ends).map(|one| change(&one, What::EndsTransaction));
+    let writes = rows::written(&block).map(|(place, rows)| change(&place, What::Write(rows)));
+    ends.chain(writes).collect()
 }

@@ -3,7 +3,7 @@
 use squawk_syntax::ast::{AstNode as _, Type, normalize_name_node};
 use squawk_syntax::{SyntaxKind as K, SyntaxNode};
 
-use super::{Change, What, full, named, span, spelling};
+use super::{Change, What, full, named, rewrite, span, spelling};
 use crate::migrate::script::{Name, tree};
 use crate::partition::bound::HashBound;
 
@@ -45,8 +45,8 @@ pub(in crate::migrate::lint) struct Column {
 pub(in crate::migrate::lint) enum Constraint {
     /// PRIMARY KEY or UNIQUE.
     Key { name: Option<String>, primary: bool, columns: Vec<String>, index: Option<Name> },
-    /// CHECK.
-    Check { name: Option<String>, text: String, valid: bool },
+    /// CHECK; the columns that are not null where it holds.
+    Check { name: Option<String>, text: String, valid: bool, not_null: Vec<String> },
     /// FOREIGN KEY.
     Reference { to: Name },
 }
@@ -96,10 +96,10 @@ pub(super) fn created(node: &SyntaxNode) -> Option<NewTable> {
     Some(table)
 }
 
-/// A table that a query fills.
+/// A table or a materialized view that a query fills, if it does so at once.
 pub(super) fn filled(node: &SyntaxNode) -> Option<NewTable> {
-    let name = named(node, K::TABLE_NAME).or_else(|| named(node, K::TABLE_NAME_REF))?;
-    Some(NewTable::named(name, true))
+    let name = [K::TABLE_NAME, K::TABLE_NAME_REF, K::VIEW].into_iter().find_map(|kind| named(node, kind))?;
+    Some(NewTable::named(name, tree::find(node, K::WITH_NO_DATA).is_none()))
 }
 
 fn column(node: &SyntaxNode) -> Option<Column> {
@@ -140,12 +140,27 @@ fn constraint(node: &SyntaxNode) -> Option<Constraint> {
             let valid = tree::find(node, K::NOT_VALID).is_none();
             let said = |one: &SyntaxNode| !matches!(one.kind(), K::CONSTRAINT_NAME_CLAUSE | K::NOT_VALID);
             let text = node.children().filter(said).map(|one| spelling::of(&one)).collect();
-            Some(Constraint::Check { name, text, valid })
+            let not_null = node.children().filter(said).flat_map(|one| not_null(&one)).collect();
+            Some(Constraint::Check { name, text, valid, not_null })
         }
         K::FOREIGN_KEY_CONSTRAINT | K::REFERENCES_CONSTRAINT => {
             named(node, K::TABLE_NAME_REF).map(|to| Constraint::Reference { to })
         }
         _ => None,
+    }
+}
+
+/// The columns of which `expression` demands that they are not null.
+fn not_null(expression: &SyntaxNode) -> Vec<String> {
+    let has = |kind| expression.children_with_tokens().any(|one| one.kind() == kind);
+    match expression.kind() {
+        K::PAREN_EXPR => expression.children().flat_map(|one| not_null(&one)).collect(),
+        K::BIN_EXPR if has(K::AND_KW) => expression.children().flat_map(|one| not_null(&one)).collect(),
+        K::BIN_EXPR if has(K::IS_NOT) && tree::says(expression, K::NULL_KW) => {
+            let column = expression.children().next().filter(|one| one.kind() == K::NAME_REF);
+            column.iter().map(normalize_name_node).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -184,7 +199,7 @@ pub(super) fn altered(node: &SyntaxNode) -> Vec<Change> {
     let Some(table) =
         node.children().find(|one| one.kind() == K::TABLE_RELATION_NAME).and_then(|one| tree::name(&one))
     else {
-        return Vec::new();
+        return rewrite::moved(node).map(|what| Change { span: span(node), what }).into_iter().collect();
     };
     let table = full(table);
     let actions = node.children().skip(1);
@@ -201,7 +216,7 @@ fn what(table: &Name, action: &SyntaxNode) -> Vec<What> {
     let own_name = |kind| tree::find(action, kind).and_then(|one| tree::name(&one)).map(|one| one.name);
     let one = match action.kind() {
         K::ADD_COLUMN => return added_column(&table, action),
-        K::ALTER_COLUMN => retyped(action).map(|column| What::Retype { table, column }),
+        K::ALTER_COLUMN => altered_column(table, action),
         K::ADD_CONSTRAINT => {
             let constraint = action.children().find_map(|one| constraint(&one));
             constraint.map(|constraint| What::AddConstraint { table, constraint })
@@ -222,9 +237,19 @@ fn what(table: &Name, action: &SyntaxNode) -> Vec<What> {
             leaf,
             concurrently: tree::says(action, K::CONCURRENTLY_KW),
         }),
-        _ => None,
+        _ => rewrite::of_action(action).map(|how| What::Rewrite { table: Some(table), how }),
     };
     one.into_iter().collect()
+}
+
+fn altered_column(table: Name, action: &SyntaxNode) -> Option<What> {
+    let says = |kind| tree::find(action, kind).is_some();
+    let nullable = says(K::DROP_NOT_NULL);
+    if nullable || says(K::SET_NOT_NULL) {
+        let column = normalize_name_node(&tree::find(action, K::COLUMN_NAME_REF)?);
+        return Some(What::SetNull { table, column, nullable });
+    }
+    retyped(action).map(|column| What::Retype { table, column })
 }
 
 fn retyped(action: &SyntaxNode) -> Option<Column> {

@@ -1,4 +1,4 @@
-//! **index-blocks-writes**: a plain `CREATE INDEX` on a table that was there before the file. It takes SHARE on the table
+//! **index-blocks-writes**: a plain `CREATE INDEX` on a table that was there before the file and may have rows. It takes SHARE on the table
 //! until it is done, so every write waits; on a partitioned table it takes SHARE on every leaf at once. In a file whose
 //! statements run together the lock stays until the last of them.
 //! See [building indexes concurrently](https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY).
@@ -27,7 +27,8 @@ fn check(here: &Here<'_>) -> Vec<Finding> {
 fn judge(here: &Here<'_>, change: &Change) -> Option<Finding> {
     let What::CreateIndex(index) = &change.what else { return None };
     let table = &index.table;
-    if index.concurrently || here.now.is_of_file(table, here.reading.at) {
+    let file = here.reading.at;
+    if index.concurrently || here.now.is_of_file(table, file) || here.now.is_empty(table, file) {
         return None;
     }
     let message = match here.now.divided(table) {

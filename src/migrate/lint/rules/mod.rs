@@ -13,8 +13,12 @@ mod index_if_not_exists;
 mod index_left_invalid;
 mod mixed_transaction;
 mod partition_under_lock;
+mod rows_at_once;
+mod secret_in_file;
 mod syntax;
+mod table_rewrite;
 mod transaction_control;
+mod truncated_table;
 mod two_hot_tables;
 mod unique_without_key;
 
@@ -78,7 +82,7 @@ struct Rule {
     check: Check,
 }
 
-const OWN: [Rule; 17] = [
+const OWN: [Rule; 21] = [
     syntax::RULE,
     directive::RULE,
     cannot_run::RULE,
@@ -96,6 +100,10 @@ const OWN: [Rule; 17] = [
     mixed_transaction::RULE,
     index_if_not_exists::RULE,
     two_hot_tables::RULE,
+    rows_at_once::RULE,
+    table_rewrite::RULE,
+    truncated_table::RULE,
+    secret_in_file::RULE,
 ];
 
 /// A rule, for people.
@@ -146,7 +154,6 @@ pub(super) fn check(readings: &[Reading<'_>], mut catalog: Catalog) -> Vec<Findi
             continue;
         }
         let before = catalog.clone();
-        found.extend(reading.squawk.iter().cloned());
         found.extend(of_reading(reading));
         found.extend(of_statements(reading, &mut catalog));
         found.extend(of_file(&Ended { reading, before: &before, after: &catalog }));
@@ -172,14 +179,17 @@ fn of_reading(reading: &Reading<'_>) -> Vec<Finding> {
 
 /// A file that is not understood is still followed, as far as it is SQL.
 fn of_statements(reading: &Reading<'_>, catalog: &mut Catalog) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let (mut found, mut squawk) = (Vec::new(), reading.squawk.clone());
     let mut statements = reading.statements();
     for said in &reading.said {
         if let Some((statement, said)) = statements.next() {
-            found.extend(of_statement(&Here { reading, now: catalog, statement, said }));
+            let here = Here { reading, now: catalog, statement, said };
+            found.extend(of_statement(&here));
+            squawk.retain(|finding| !squawk::is_disproven(&here, finding));
         }
         follow(reading, said, catalog);
     }
+    found.extend(squawk);
     found
 }
 

@@ -1,7 +1,7 @@
 //! **transaction-control**: a file begins or ends a transaction. The runner keeps a file's statements and its row of the
 //! history in one; a `COMMIT` inside would keep the statements without the row. Blocks of procedural code cannot end the
 //! transaction of others either: PostgreSQL refuses it (`2D000`, invalid transaction termination), and a procedure that
-//! does it can be called from no such file.
+//! does it can be called from no file. A statement that runs by itself is in one transaction with the note that it is done.
 //! See [transaction management](https://www.postgresql.org/docs/current/plpgsql-transactions.html).
 
 use super::{Check, Here, Rule, syntax};
@@ -14,8 +14,8 @@ pub(super) const NAME: &str = "transaction-control";
 pub(super) const RULE: Rule =
     Rule { name: NAME, summary: "a file begins or ends a transaction", check: Check::Both(of_file, check) };
 
-const HELP: &str =
-    "take it out, or let the statement run by itself: `-- omtdb: no-transaction` in the first line";
+const HELP: &str = "take COMMIT and ROLLBACK out: what is to be kept part by part is a \
+                    `-- omtdb: backfill`, or several files";
 
 /// BEGIN, COMMIT and their like as statements of the file.
 fn of_file(reading: &Reading<'_>) -> Vec<Finding> {
@@ -23,18 +23,14 @@ fn of_file(reading: &Reading<'_>) -> Vec<Finding> {
 }
 
 fn check(here: &Here<'_>) -> Vec<Finding> {
-    if !here.reading.is_together() {
-        return Vec::new();
-    }
     here.each(|change| match &change.what {
         What::EndsTransaction => {
-            let message =
-                "the block ends the transaction that the whole file runs in, which PostgreSQL refuses";
+            let message = "the block ends a transaction that is not its own, which PostgreSQL refuses";
             Some(here.reading.error(NAME, change.span.clone(), message, HELP))
         }
         What::Call(procedure) => {
             let message =
-                format!("if {procedure} commits, PostgreSQL refuses it in the transaction of the file");
+                format!("if {procedure} commits, PostgreSQL refuses it in a transaction that is not its own");
             Some(here.reading.warning(NAME, change.span.clone(), message, HELP))
         }
         _ => None,
@@ -63,28 +59,40 @@ mod tests {
     fn a_block_that_commits_is_shown() {
         let sql = "DO $$\nBEGIN\n    DELETE FROM auth.tokens;\n    COMMIT;\nEND\n$$;\nCALL auth.sweep();";
         insta::assert_snapshot!(found(NAME, sql), @r"
-        error[transaction-control]: the block ends the transaction that the whole file runs in, which PostgreSQL refuses
+        error[transaction-control]: the block ends a transaction that is not its own, which PostgreSQL refuses
          --> V40__example.sql:4:5
           |
         4 |     COMMIT;
           |     ^^^^^^^
           |
-          = help: take it out, or let the statement run by itself: `-- omtdb: no-transaction` in the first line
+          = help: take COMMIT and ROLLBACK out: what is to be kept part by part is a `-- omtdb: backfill`, or several files
 
-        warning[transaction-control]: if auth.sweep commits, PostgreSQL refuses it in the transaction of the file
+        warning[transaction-control]: if auth.sweep commits, PostgreSQL refuses it in a transaction that is not its own
          --> V40__example.sql:7:1
           |
         7 | CALL auth.sweep();
           | ^^^^^^^^^^^^^^^^^
           |
-          = help: take it out, or let the statement run by itself: `-- omtdb: no-transaction` in the first line
+          = help: take COMMIT and ROLLBACK out: what is to be kept part by part is a `-- omtdb: backfill`, or several files
         ");
     }
 
     #[test]
-    fn a_block_by_itself_is_fine() {
+    fn a_block_by_itself_is_no_different() {
         let sql = "-- omtdb: no-transaction\nDO $$ BEGIN DELETE FROM auth.tokens; COMMIT; END $$;";
-        insta::assert_snapshot!(found(NAME, sql), @"");
+        insta::assert_snapshot!(found(NAME, sql), @r"
+        error[transaction-control]: the block ends a transaction that is not its own, which PostgreSQL refuses
+         --> V40__example.sql:2:38
+          |
+        2 | DO $$ BEGIN DELETE FROM auth.tokens; COMMIT; END $$;
+          |                                      ^^^^^^^
+          |
+          = help: take COMMIT and ROLLBACK out: what is to be kept part by part is a `-- omtdb: backfill`, or several files
+        ");
+    }
+
+    #[test]
+    fn a_block_that_speaks_of_it_is_fine() {
         insta::assert_snapshot!(found(NAME, "DO $$ BEGIN RAISE NOTICE 'COMMIT;'; END $$;"), @"");
     }
 }
