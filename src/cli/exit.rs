@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use omtdb::migrate::SourceError;
+use omtdb::migrate::{PlanChanged, SourceError, Unsafe};
 use omtdb::pg::cluster::ClusterError;
 use omtdb::report::RecordError;
 use omtdb::scenario::Rejected;
@@ -14,6 +14,8 @@ use super::Outcome;
 use super::output::Output;
 
 const INTERRUPTED: u8 = 130;
+/// A verdict, found before anything was done.
+const NEGATIVE: u8 = 1;
 
 /// Prints an error once and turns the outcome into the exit code of the contract.
 pub(crate) fn report(out: &Output, outcome: Outcome) -> ExitCode {
@@ -34,6 +36,8 @@ fn code(error: &anyhow::Error) -> u8 {
         INTERRUPTED
     } else if error.chain().any(is_usage) {
         2
+    } else if error.chain().any(|cause| cause.is::<PlanChanged>() || cause.is::<Unsafe>()) {
+        NEGATIVE
     } else {
         4
     }
@@ -44,7 +48,6 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<UsageError>()
         || cause.is::<Rejected>()
         || cause.is::<SourceError>()
-        || cause.is::<Rejected>()
         || cause.downcast_ref::<RecordError>().is_some_and(RecordError::is_usage)
         || matches!(
             cluster,

@@ -163,7 +163,7 @@ fn why<'a>(
 
 async fn prepare(run: &Run, baseline: &Baseline, spec: &Spec) -> anyhow::Result<()> {
     let target = &baseline.target;
-    migrate::apply(target, &baseline.migrations, &migrate::Options::default(), run).await?;
+    migrate::apply(target, &baseline.migrations, &migrate::Options::unlinted(), run).await?;
     datagen::generate(run, target, spec).await?;
     Ok(())
 }

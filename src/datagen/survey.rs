@@ -10,6 +10,7 @@ use crate::pg::ident::qualified;
 
 const PROBE: &str = include_str!("sql/probe.sql");
 const TABLES: &str = include_str!("sql/tables.sql");
+const MOVED: &str = include_str!("sql/moved.sql");
 const DEPENDENTS: &str = include_str!("sql/dependents.sql");
 
 /// Tables hold rows that the generator did not load.
@@ -54,6 +55,13 @@ pub(super) async fn present(session: &Session, model: &Model) -> anyhow::Result<
         missing.is_empty(),
         "there is no {}: bring the database up to date with omtdb migrate apply",
         missing.join(", ")
+    );
+    let moved: bool =
+        session.query_one(MOVED, &[]).await.doing(|| "look for the tables".to_owned())?.try_get("moved")?;
+    anyhow::ensure!(
+        !moved,
+        "this database keeps attributes in tables of their own (V22 and later), which omtdb generate does not fill\n  \
+         help: generate at version 21 or before, and apply the rest of the migrations afterwards"
     );
     let (mut tables, mut notes) = (Vec::new(), Vec::new());
     for (table, oid, partitioned, odd) in found {

@@ -149,8 +149,7 @@ async fn server(target: &Target) -> anyhow::Result<host::Server> {
 
 /// What the lint finds is a reason to fail, and none to stop: the stages after it have reasons of their own.
 async fn migrate(run: &Run, target: &Target, options: &Options) -> Leg<Applied> {
-    let unlinted = migrate::Options { lint: false, ..migrate::Options::default() };
-    let applied = migrate::apply(target, &options.migrations, &unlinted, run).await?;
+    let applied = migrate::apply(target, &options.migrations, &migrate::Options::unlinted(), run).await?;
     let linted = Set::of_source(&options.migrations)?.lint(Catalog::default());
     let conclusion = judge::migrated(&applied, &linted);
     Ok((applied, conclusion))

@@ -55,6 +55,14 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// For a database of our own, that nobody uses.
+    #[must_use]
+    pub fn unlinted() -> Self {
+        Self { lint: false, ..Self::default() }
+    }
+}
+
 /// Applies what is pending in `target`'s database. However it ends, a migration that runs in a transaction is applied wholly
 /// or not at all, one that runs stepwise is continued by the next run where this one stopped.
 ///
@@ -177,7 +185,8 @@ pub(super) async fn ready(lock: &Lock, options: &Options, run: &Run) -> anyhow::
             () = run.interrupt.cancelled() => run.check()?,
         }
     }
-    Ok(journal::lose(lock.session()).await?)
+    let applied: Vec<i64> = history::read(lock.session()).await?.iter().map(Migration::version).collect();
+    Ok(journal::lose(lock.session(), &applied).await?)
 }
 
 async fn one(

@@ -1,5 +1,6 @@
 //! The hands that carry out steps: a session, a policy for locks, and what is watched while a statement is under way.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -31,6 +32,8 @@ pub(super) enum Stop {
     Interrupted,
     /// One session kept it waiting for too long.
     Stuck(Blocker),
+    /// Its waits for one lock after the other came to more than it may keep others waiting.
+    Waited,
 }
 
 impl From<PgError> for Stop {
@@ -51,13 +54,18 @@ impl Stop {
         match self {
             Self::Interrupted => Ending::Interrupted,
             Self::Refused(error) => Ending::Failed(error.sqlstate().map(str::to_owned), error.to_string()),
-            Self::Stuck(blocker) => Ending::Failed(None, format!("kept waiting by {blocker}")),
+            Self::Stuck(blocker) => Ending::Failed(None, format!("kept waiting by {}", blocker.brief())),
+            Self::Waited => Ending::Failed(None, "gave way after several waits for locks".to_owned()),
         }
     }
 
     /// Whether the same may succeed when nobody is in the way.
     pub(super) fn is_contention(&self) -> bool {
-        matches!(self, Self::Refused(error) if error.is_lock_timeout() || error.is_retryable())
+        match self {
+            Self::Refused(error) => error.is_lock_timeout() || error.is_retryable(),
+            Self::Waited => true,
+            Self::Interrupted | Self::Stuck(_) => false,
+        }
     }
 
     /// For people; `waits` says who was in the way.
@@ -72,15 +80,32 @@ impl Stop {
                 waits.report()
             ),
             Self::Refused(error) => anyhow::anyhow!("{error}"),
+            Self::Waited => anyhow::anyhow!(
+                "its waits for one lock after the other are longer than others may be kept waiting\n{}\n  help: end what holds them, or allow more with --lock-timeout, and run again: nothing of this step was kept",
+                waits.report()
+            ),
         }
     }
 }
 
 const SHORTEST_LOOK: Duration = Duration::from_millis(5);
 const LONGEST_LOOK: Duration = Duration::from_millis(50);
+/// A build that takes hours is looked at less often.
+const PATIENT_LOOK: Duration = Duration::from_millis(250);
 
 /// Parameter that has the server notice within a second that this program is gone, and release what it had locked.
 const NOTICE: &str = "SET client_connection_check_interval = '1s'";
+
+/// What has the server notice that the machine of this program is gone; in a transaction we are never idle for long.
+pub(super) const KEPT_ALIVE: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
+     SET tcp_user_timeout = '30s'; SET statement_timeout = 0; SET idle_session_timeout = 0; \
+     SET datestyle = 'ISO, YMD'; SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
+
+/// From PostgreSQL 17 on a transaction has a limit of its own, which would end every long build.
+pub(super) const NO_TRANSACTION_LIMIT: &str = "SET transaction_timeout = 0";
+
+/// How long a late request to stop the last statement is waited for, so that it does not hit the next.
+const LATE: &str = "SELECT pg_catalog.pg_sleep(0.05)";
 
 /// A session that carries out steps, one at a time.
 pub(super) struct Hands<'a> {
@@ -104,10 +129,17 @@ impl<'a> Hands<'a> {
     /// Undoes what a migration set for the session. A batch of a walk sees what others have committed meanwhile, and is planned
     /// for its own keys: a plan for any keys may read whole tables.
     pub(super) async fn wash(&self) -> anyhow::Result<()> {
-        let clean = "RESET SESSION AUTHORIZATION; RESET ALL; SET statement_timeout = 0; \
-                     SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0; \
-                     SET default_transaction_isolation = 'read committed'; SET plan_cache_mode = force_custom_plan";
-        self.session.batch_execute(clean).await.doing(|| "reset the session".to_owned())?;
+        let clean = format!(
+            "RESET SESSION AUTHORIZATION; RESET ALL; {KEPT_ALIVE}; \
+             SET idle_in_transaction_session_timeout = '60s'; SET plan_cache_mode = force_custom_plan"
+        );
+        self.session.batch_execute(&clean).await.doing(|| "reset the session".to_owned())?;
+        if self.session.version().major() >= 17 {
+            self.session
+                .batch_execute(NO_TRANSACTION_LIMIT)
+                .await
+                .doing(|| "reset the session".to_owned())?;
+        }
         match self.session.batch_execute(NOTICE).await.map_err(PgError::from) {
             // Where the server's system cannot notice, the next run waits for what the statement has locked.
             Err(error) if error.sqlstate() == Some(SqlState::INVALID_PARAMETER_VALUE.code()) => {}
@@ -136,12 +168,12 @@ impl<'a> Hands<'a> {
         mut seen: impl FnMut(&Glance),
     ) -> Result<T, Stop> {
         let mut work = std::pin::pin!(work);
-        let mut stuck: Option<(i32, Instant)> = None;
+        let mut stuck = HashMap::new();
         let watched = {
             let look = |glance: &Glance| {
                 waits.add(glance);
                 seen(glance);
-                too_long(glance, policy, &mut stuck)
+                too_long(glance, policy, waits, &mut stuck)
             };
             tokio::select! {
                 watched = during(self.lock.session(), self.pid, policy.look(), &mut work, look) => watched,
@@ -151,9 +183,14 @@ impl<'a> Hands<'a> {
         match watched {
             Ok(done) => done.map_err(|error| Stop::Refused(error.into())),
             Err(stop) => {
-                self.session.cancel().await?;
+                // A statement that cannot be asked to stop is waited for all the same.
+                let asked = self.session.cancel().await;
+                let done = work.await;
+                if asked.is_ok() && done.is_ok() {
+                    drop(self.session.batch_execute(LATE).await);
+                }
                 // It may have got to its end before it was asked to stop.
-                match work.await {
+                match done {
                     Ok(done) if !matches!(stop, Stop::Refused(_)) => Ok(done),
                     _ => Err(stop),
                 }
@@ -164,13 +201,12 @@ impl<'a> Hands<'a> {
     /// Runs `sql`, a single statement, as a step of its own: noted before and after, tried again while others are in the
     /// way. `within` runs it in a transaction together with the note that it is done.
     pub(super) async fn step(&self, journal: Journal<'_>, step: &Step<'_>) -> Result<Waits, (Stop, Waits)> {
-        let (mut waits, mut pauses) = (Waits::default(), step.policy.pauses());
+        let (mut waits, mut retries) = (Waits::default(), step.policy.retries());
         loop {
             match self.attempt(journal, step, &mut waits).await {
                 Ok(()) => return Ok(waits),
                 Err(stop) => {
-                    let pause = pauses.next().filter(|_| stop.is_contention());
-                    let Some(pause) = pause else { return Err((stop, waits)) };
+                    let Some(pause) = retries.after(&stop) else { return Err((stop, waits)) };
                     self.pause(pause, step.name, &waits).await.map_err(|stop| (stop, waits.clone()))?;
                 }
             }
@@ -191,7 +227,7 @@ impl<'a> Hands<'a> {
     }
 
     async fn attempt(&self, journal: Journal<'_>, step: &Step<'_>, waits: &mut Waits) -> Result<(), Stop> {
-        journal.begin_step(step.name, step.sql, self.pid).await?;
+        journal.begin_step(step.name, step.text, self.pid).await?;
         self.follow(&step.policy).await?;
         let mut these = Waits::default();
         let done = match step.within {
@@ -215,21 +251,20 @@ impl<'a> Hands<'a> {
         step: &Step<'_>,
         waits: &mut Waits,
     ) -> Result<(), Stop> {
-        let begun = self.session.batch_execute("BEGIN").await;
-        begun?;
-        let work = self.session.batch_execute(step.sql);
-        let done = self.carry(work, &step.policy, waits, |glance| (step.seen)(glance)).await;
-        match done {
-            Ok(()) => {
-                self.session.batch_execute(&journal.done_with(step.name)).await?;
-                Ok(self.session.batch_execute("COMMIT").await?)
-            }
-            Err(stop) => {
-                // The first failure is the one to report; a lost session rolls back by itself.
-                drop(self.session.batch_execute("ROLLBACK").await);
-                Err(stop)
-            }
+        let done = self.within(journal, step, waits).await;
+        if done.is_err() {
+            // The first failure is the one to report; a lost session rolls back by itself.
+            drop(self.session.batch_execute("ROLLBACK").await);
         }
+        done
+    }
+
+    async fn within(&self, journal: Journal<'_>, step: &Step<'_>, waits: &mut Waits) -> Result<(), Stop> {
+        self.session.batch_execute("BEGIN").await?;
+        let work = self.session.batch_execute(step.sql);
+        self.carry(work, &step.policy, waits, |glance| (step.seen)(glance)).await?;
+        self.session.batch_execute(&journal.done_with(step.name)).await?;
+        Ok(self.session.batch_execute("COMMIT").await?)
     }
 }
 
@@ -238,7 +273,19 @@ impl Policy {
     fn look(&self) -> Duration {
         match self {
             Self::Brisk(patience) => (patience.lock_timeout / 4).clamp(SHORTEST_LOOK, LONGEST_LOOK),
-            Self::Patient(_) => LONGEST_LOOK,
+            Self::Patient(_) => PATIENT_LOOK,
+        }
+    }
+
+    /// The same for what is still to come of an attempt that has waited for so long already: all its waits together are to
+    /// be no longer than one may be.
+    pub(super) fn less(&self, waited_ms: f64) -> Self {
+        match self {
+            Self::Brisk(patience) => {
+                let left = patience.lock_timeout.saturating_sub(Duration::from_secs_f64(waited_ms / 1e3));
+                Self::Brisk(Patience { lock_timeout: left.max(SHORTEST_LOOK), ..*patience })
+            }
+            Self::Patient(limit) => Self::Patient(*limit),
         }
     }
 
@@ -251,13 +298,28 @@ impl Policy {
         }
     }
 
-    /// The pauses between attempts at one step.
-    pub(super) fn pauses(&self) -> impl Iterator<Item = Duration> + Send + use<> {
-        let patience = match self {
-            Self::Brisk(patience) => Some(*patience),
-            Self::Patient(_) => None,
-        };
-        patience.into_iter().flat_map(|patience| patience.pauses(seed()))
+    /// What decides whether a step is tried again.
+    pub(super) fn retries(&self) -> Retries {
+        match self {
+            Self::Brisk(patience) => {
+                Retries { pauses: Box::new(patience.pauses(seed())), until: Instant::now() + patience.budget }
+            }
+            Self::Patient(_) => Retries { pauses: Box::new(std::iter::empty()), until: Instant::now() },
+        }
+    }
+}
+
+/// The attempts that are left.
+pub(super) struct Retries {
+    pauses: Box<dyn Iterator<Item = Duration> + Send>,
+    until: Instant,
+}
+
+impl Retries {
+    /// The pause after an attempt that ended so, before another; `None` where there is to be none.
+    pub(super) fn after(&mut self, stop: &Stop) -> Option<Duration> {
+        let pause = self.pauses.next().filter(|_| stop.is_contention())?;
+        (Instant::now() + pause < self.until).then_some(pause)
     }
 }
 
@@ -266,20 +328,29 @@ fn seed() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
 }
 
-/// Stops a patient step that one and the same session has kept waiting for longer than allowed.
-fn too_long(glance: &Glance, policy: &Policy, stuck: &mut Option<(i32, Instant)>) -> Result<(), Stop> {
-    let Policy::Patient(limit) = policy else { return Ok(()) };
-    let Some(blocker) = glance.blocker() else {
-        *stuck = None;
-        return Ok(());
-    };
-    match stuck {
-        Some((pid, since)) if *pid == blocker.pid => {
-            if since.elapsed() > *limit {
-                return Err(Stop::Stuck(blocker.clone()));
-            }
+/// Stops a patient step that one and the same session has kept waiting for longer than allowed, and a brisk one whose waits
+/// for several locks together are longer than one may be.
+fn too_long(
+    glance: &Glance,
+    policy: &Policy,
+    waits: &Waits,
+    stuck: &mut HashMap<i32, Instant>,
+) -> Result<(), Stop> {
+    let limit = match policy {
+        Policy::Patient(limit) => *limit,
+        Policy::Brisk(patience)
+            if waits.total_ms > (patience.lock_timeout + LONGEST_LOOK).as_secs_f64() * 1e3 =>
+        {
+            return Err(Stop::Waited);
         }
-        _ => *stuck = Some((blocker.pid, Instant::now())),
+        Policy::Brisk(_) => return Ok(()),
+    };
+    let now = Instant::now();
+    stuck.retain(|pid, _| glance.blockers().any(|blocker| blocker.pid == *pid));
+    for blocker in glance.blockers() {
+        if now.duration_since(*stuck.entry(blocker.pid).or_insert(now)) > limit {
+            return Err(Stop::Stuck(blocker.clone()));
+        }
     }
     Ok(())
 }
@@ -290,6 +361,8 @@ pub(super) struct Step<'a> {
     pub(super) name: &'a str,
     /// One statement.
     pub(super) sql: &'a str,
+    /// The statement that the journal is to know, where it is not the one that is run.
+    pub(super) text: &'a str,
     /// How long it may keep others waiting.
     pub(super) policy: Policy,
     /// Whether it runs in a transaction together with the note that it is done.

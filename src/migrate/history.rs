@@ -22,14 +22,18 @@ pub(super) const HISTORY: &str = include_str!("history.sql");
 /// When the server refuses, or a row is not refinery's.
 pub(super) async fn read(session: &Session) -> Result<Vec<Migration>> {
     let doing = || format!("read {TABLE}");
-    let known = "SELECT pg_catalog.to_regclass($1) IS NOT NULL";
-    let exists: bool =
-        session.query_one(known, &[&TABLE]).await.and_then(|row| row.try_get(0)).doing(doing)?;
-    if !exists {
+    if !exists(session).await? {
         return Ok(Vec::new());
     }
     let rows = session.query(HISTORY, &[]).await.doing(doing)?;
     rows.iter().map(applied).collect()
+}
+
+/// Whether anything was ever applied.
+pub(super) async fn exists(session: &Session) -> Result<bool> {
+    let known = "SELECT pg_catalog.to_regclass($1) IS NOT NULL";
+    let doing = || format!("look for {TABLE}");
+    session.query_one(known, &[&TABLE]).await.and_then(|row| row.try_get(0)).doing(doing)
 }
 
 /// Reads one row; refinery's own drivers panic on one that is not as they write it.

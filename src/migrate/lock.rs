@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::SimpleQueryMessage;
 
+use super::hands::{KEPT_ALIVE, NO_TRANSACTION_LIMIT};
 use crate::pg::error::Result;
 use crate::pg::{Session, Target};
 use crate::run::Run;
@@ -46,7 +47,11 @@ impl Lock {
         let session = Session::connect(target, "migrate-lock").await?;
         refuse_pooler(target, &session).await?;
         // The session is idle on purpose, for as long as the migrations take.
-        session.batch_execute("SET idle_session_timeout = 0").await?;
+        session.batch_execute(KEPT_ALIVE).await?;
+        session.batch_execute("SET search_path = pg_catalog, pg_temp; SET lock_timeout = 0").await?;
+        if session.version().major() >= 17 {
+            session.batch_execute(NO_TRANSACTION_LIMIT).await?;
+        }
         let since = Instant::now();
         let mut told = None;
         while !taken(&session).await? {

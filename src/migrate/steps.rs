@@ -1,7 +1,7 @@
 //! What `apply` would do, statement by statement: the same files, order, locks and steps, read from the same catalog, and
 //! nothing written. The database itself refuses writes meanwhile.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,9 @@ use tokio_postgres::Row;
 use super::lint::{self, Finding};
 use super::online;
 use super::plan::{self};
-use super::script::{Act, Form, Lock, LockMode, Mode, Statement};
+use super::script::{Form, Lock, LockMode, Mode, Statement};
 use super::source::Source;
+use super::stepwise::{self, Way};
 use super::{Options, history, journal};
 use crate::pg::error::{Doing as _, PgError, Result};
 use crate::pg::{Session, Target};
@@ -95,7 +96,7 @@ pub struct PlannedLock {
 /// When the server cannot be reached; when files and history disagree; when a file is not understood.
 pub async fn plan(target: &Target, source: &Source, options: &Options) -> anyhow::Result<Plan> {
     let mut session = Session::connect(target, "plan").await?;
-    let read_only = "SET default_transaction_read_only = on";
+    let read_only = "SET default_transaction_read_only = on; SET search_path = pg_catalog, pg_temp";
     session.batch_execute(read_only).await.doing(|| "make the session read-only".to_owned())?;
     // Reading what an index or a size is waits for whoever has its table for itself, and nobody waits behind it.
     session.limit(Duration::ZERO, options.locks.budget).await?;
@@ -124,6 +125,10 @@ pub(super) async fn plan_in(
         };
         let planner = Planner { session, known: &known, options };
         let script = source.script(next.version)?;
+        match script.mode {
+            Mode::Together => stepwise::refuse_begun(&known)?,
+            Mode::Stepwise => stepwise::refuse_changed(&script, &known)?,
+        }
         let mut statements = Vec::new();
         for (at, statement) in script.statements.iter().enumerate() {
             statements.push(planner.statement(at + 1, statement, script.mode).await?);
@@ -202,18 +207,19 @@ impl Planner<'_> {
 
     /// The statements that an online one consists of, and the locks of all of them.
     async fn parts(&self, ordinal: usize, statement: &Statement) -> anyhow::Result<(Vec<String>, Vec<Lock>)> {
-        let Form::Online { .. } = statement.form else { return Ok((Vec::new(), statement.locks.clone())) };
         let prefix = format!("{ordinal}/");
-        let ours: HashSet<String> =
-            self.known.keys().filter_map(|step| step.strip_prefix(&prefix).map(str::to_owned)).collect();
-        let parts = match &statement.act {
-            Act::CreateIndex(index) => online::outline(self.session, index, &ours).await?,
-            Act::DropIndex(names) => match names.first() {
-                Some(name) => vec![online::drop_sql(self.session, name).await?],
-                None => Vec::new(),
-            },
-            Act::Reindex(name) => online::rebuild_outline(self.session, name, &HashMap::new()).await?,
-            Act::Detach { .. } | Act::Other => Vec::new(),
+        let begun: HashMap<String, bool> = self
+            .known
+            .iter()
+            .filter_map(|(step, one)| Some((step.strip_prefix(&prefix)?.to_owned(), one.outcome == "done")))
+            .collect();
+        let parts = match stepwise::way(statement) {
+            Way::Create(index, _) => {
+                online::outline(self.session, index, &begun.into_keys().collect()).await?
+            }
+            Way::Drop(name) => vec![online::drop_sql(self.session, name).await?],
+            Way::Rebuild(name, _) => online::rebuild_outline(self.session, name, &begun).await?,
+            Way::Sweep { .. } | Way::Plain => return Ok((Vec::new(), statement.locks.clone())),
         };
         let locks = parts.iter().filter_map(|sql| super::script::parse(sql).ok());
         let mut locks: Vec<Lock> =

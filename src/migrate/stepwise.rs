@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use anyhow::Context as _;
 
-use super::hands::{Policy, Step, Stop};
+use super::hands::{Policy, Step};
 use super::journal::{self, Ending, Known};
-use super::online::{self, standing};
+use super::online;
 use super::script::{self, Act, Form, LockMode, Name, NewIndex, Script, Statement};
 use super::watch::Waits;
 use super::work::Work;
@@ -27,8 +27,8 @@ pub(super) async fn run(work: &mut Work<'_>, script: &Script, history: &str) -> 
             continue;
         }
         let place = format!("statement {} in line {}", work.ordinal, statement.at.line);
-        let again = stood.is_some_and(|known| known.digest == journal::digest(&statement.sql));
-        one(work, statement, again).await.context(place)?;
+        let stood = stood.filter(|known| known.digest == journal::digest(&statement.sql));
+        one(work, statement, stood).await.context(place)?;
     }
     work.ordinal = 0;
     let written = work.hands.session.batch_execute(history).await;
@@ -39,7 +39,7 @@ const CHANGED: &str =
     "restore the file; or undo by hand what that run did and forget it by `omtdb migrate repair`";
 
 /// Refuses to continue a file that is no longer what was begun.
-fn refuse_changed(script: &Script, known: &HashMap<String, Known>) -> anyhow::Result<()> {
+pub(super) fn refuse_changed(script: &Script, known: &HashMap<String, Known>) -> anyhow::Result<()> {
     for (step, stood) in left_behind(known) {
         let Some(statement) = step.checked_sub(1).and_then(|at| script.statements.get(at)) else {
             anyhow::bail!("statement {step} is gone, and an earlier run has begun it\n  help: {CHANGED}");
@@ -82,7 +82,7 @@ fn may_have_left(known: &HashMap<String, Known>, step: usize, one: &Known) -> bo
 }
 
 /// How a statement is carried out.
-enum Way<'a> {
+pub(super) enum Way<'a> {
     Create(&'a NewIndex, usize),
     Drop(&'a Name),
     Rebuild(&'a Name, usize),
@@ -90,20 +90,32 @@ enum Way<'a> {
     Plain,
 }
 
-fn way(statement: &Statement) -> Way<'_> {
-    match (&statement.form, &statement.act) {
-        (Form::Online { jobs }, Act::CreateIndex(index)) => Way::Create(index, *jobs),
-        (Form::Online { .. }, Act::DropIndex(names)) => names.first().map_or(Way::Plain, Way::Drop),
-        (Form::Online { jobs }, Act::Reindex(name)) => Way::Rebuild(name, *jobs),
-        (Form::Backfill(_), _) => Way::Sweep { check: false },
-        (Form::Check(_), _) => Way::Sweep { check: true },
+/// A concurrent statement about one index is carried out as an online one is: what it leaves when it fails or is killed is
+/// known then. One that names no schema is left to the server.
+pub(super) fn way(statement: &Statement) -> Way<'_> {
+    let jobs = match (&statement.form, statement.refuses_transaction) {
+        (Form::Online { jobs }, _) => *jobs,
+        (Form::Plain, true) => 1,
+        (Form::Backfill(_), _) => return Way::Sweep { check: false },
+        (Form::Check(_), _) => return Way::Sweep { check: true },
+        (Form::Plain, false) => return Way::Plain,
+    };
+    match &statement.act {
+        Act::CreateIndex(index) if index.table.schema.is_some() && !index.name.is_empty() => {
+            Way::Create(index, jobs)
+        }
+        Act::DropIndex(names) => match names.as_slice() {
+            [name] if name.schema.is_some() => Way::Drop(name),
+            _ => Way::Plain,
+        },
+        Act::Reindex(name) if name.schema.is_some() => Way::Rebuild(name, jobs),
         _ => Way::Plain,
     }
 }
 
-async fn one(work: &Work<'_>, statement: &Statement, again: bool) -> anyhow::Result<()> {
+async fn one(work: &Work<'_>, statement: &Statement, stood: Option<&Known>) -> anyhow::Result<()> {
     match way(statement) {
-        Way::Plain => plain(work, statement, again).await,
+        Way::Plain => plain(work, statement, stood).await,
         way => whole(work, statement, carry_out(work, statement, way)).await,
     }
 }
@@ -146,96 +158,52 @@ pub(super) fn ending(error: &anyhow::Error) -> Ending {
 
 /// A statement as it stands. One that may run in a transaction does, together with the note that it is done; of another,
 /// begun before, is found out first how far it came.
-async fn plain(work: &Work<'_>, statement: &Statement, again: bool) -> anyhow::Result<()> {
-    let sql = if again && statement.refuses_transaction {
-        resumed(work, statement).await?
-    } else {
-        Some(statement.sql.clone())
+async fn plain(work: &Work<'_>, statement: &Statement, stood: Option<&Known>) -> anyhow::Result<()> {
+    let sql = match (&statement.act, stood) {
+        (Act::Detach { parent, leaf }, Some(stood)) => detached(work, parent, leaf, statement, stood).await?,
+        _ => Some(statement.sql.clone()),
     };
     let name = work.statement_name();
     let Some(sql) = sql else {
         work.journal.begin_step(&name, &statement.sql, work.hands.pid).await?;
         return Ok(work.journal.end_step(&name, &Ending::Done, &Waits::default()).await?);
     };
-    let policy = policy(work, statement);
-    let step = Step { name: &name, sql: &sql, policy, within: !statement.refuses_transaction, seen: &|_| {} };
-    match work.hands.step(work.journal, &step).await {
-        Ok(_) => Ok(()),
-        Err((stop, waits)) => {
-            note_remains(work, statement, &stop);
-            Err(stop.explained(&waits))
-        }
-    }
+    let (policy, within) = (policy(work, statement), !statement.refuses_transaction);
+    let step = Step { name: &name, sql: &sql, text: &statement.sql, policy, within, seen: &|_| {} };
+    let done = work.hands.step(work.journal, &step).await;
+    done.map(drop).map_err(|(stop, waits)| stop.explained(&waits))
 }
 
 /// Nobody queues behind SHARE UPDATE EXCLUSIVE, and what takes it waits for old snapshots besides, which a short limit would
-/// turn into failures.
+/// turn into failures; a concurrent detach so twice, and takes its leaf when nobody reads it any more. What takes a lock
+/// that the statement does not name is brisk.
 fn policy(work: &Work<'_>, statement: &Statement) -> Policy {
-    match statement.strongest() {
-        Some(mode) if mode > LockMode::ShareUpdateExclusive => work.brisk(),
-        None if !statement.refuses_transaction => work.brisk(),
-        _ => work.patient(),
-    }
-}
-
-fn note_remains(work: &Work<'_>, statement: &Statement, stop: &Stop) {
-    if let (Act::CreateIndex(index), Stop::Refused(_) | Stop::Stuck(_)) = (&statement.act, stop) {
-        work.run.note(format!(
-            "what is built of {} may stay INVALID; the next run drops it and builds anew",
-            index.name
-        ));
-    }
-}
-
-/// What is to be run of a statement that an earlier run has begun and not ended: nothing when it came to its end.
-async fn resumed(work: &Work<'_>, statement: &Statement) -> anyhow::Result<Option<String>> {
-    let rerun = Some(statement.sql.clone());
-    match &statement.act {
-        Act::CreateIndex(index) if !index.name.is_empty() => {
-            let name = Name { schema: index.table.schema.clone(), name: index.name.clone() };
-            match standing::find(&work.hands.session, &name.quoted()).await? {
-                None => Ok(rerun),
-                Some(found) if found.valid => Ok(None),
-                Some(_) => {
-                    let drop = format!("DROP INDEX CONCURRENTLY {}", name.quoted());
-                    work.hands.follow(&work.patient()).await?;
-                    work.hands.session.batch_execute(&drop).await.doing(|| drop.clone())?;
-                    Ok(rerun)
-                }
-            }
-        }
-        Act::DropIndex(names) => {
-            for name in names {
-                if standing::find(&work.hands.session, &name.quoted()).await?.is_some() {
-                    return Ok(rerun);
-                }
-            }
-            Ok(None)
-        }
-        Act::Detach { parent, leaf } => detached(work, parent, leaf, rerun).await,
-        Act::CreateIndex(_) | Act::Reindex(_) | Act::Other => Ok(rerun),
+    match (&statement.act, statement.strongest()) {
+        (Act::Detach { .. }, _) | (_, Some(LockMode::ShareUpdateExclusive)) => work.patient(),
+        _ => work.brisk(),
     }
 }
 
 pub(super) const DETACHING: &str = include_str!("detaching.sql");
 
-/// A concurrent detach has two transactions; between them it is pending, and to be finished.
+/// What is to be run of a concurrent detach that was begun. It has two transactions; between them it is pending, and to be
+/// finished. What is no leaf any more is detached if the run was killed at it, and was never one if the server said so.
 async fn detached(
     work: &Work<'_>,
     parent: &Name,
     leaf: &Name,
-    rerun: Option<String>,
+    statement: &Statement,
+    stood: &Known,
 ) -> anyhow::Result<Option<String>> {
     let row = work.hands.session.query_opt(DETACHING, &[&parent.quoted(), &leaf.quoted()]).await;
     let row = row.doing(|| format!("look for {leaf}"))?;
     let pending: Option<bool> =
         row.map(|row| row.try_get("pending")).transpose().doing(|| format!("look for {leaf}"))?;
+    let finalize = || format!("ALTER TABLE {} DETACH PARTITION {} FINALIZE", parent.quoted(), leaf.quoted());
     Ok(match pending {
-        None => None,
-        Some(false) => rerun,
-        Some(true) => {
-            Some(format!("ALTER TABLE {} DETACH PARTITION {} FINALIZE", parent.quoted(), leaf.quoted()))
-        }
+        Some(true) => Some(finalize()),
+        None if matches!(stood.outcome.as_str(), "running" | "interrupted") => None,
+        None | Some(false) => Some(statement.sql.clone()),
     })
 }
 

@@ -20,11 +20,13 @@ use crate::pg::ident::quoted;
 use crate::run;
 
 /// Each query by its file's name.
-pub(super) const QUERIES: [(&str, &str); 3] = [("sweep", STATE), ("advance", ADVANCE), ("lag", LAG)];
+pub(super) const QUERIES: [(&str, &str); 4] =
+    [("sweep", STATE), ("advance", ADVANCE), ("lag", LAG), ("walkable", WALKABLE)];
 
 const STATE: &str = include_str!("journal/sweep.sql");
 const ADVANCE: &str = include_str!("journal/advance.sql");
 const LAG: &str = include_str!("journal/lag.sql");
+const WALKABLE: &str = include_str!("walkable.sql");
 
 /// What a batch is to take: short enough that who waits for one of its rows hardly notices.
 const BATCH_TIME: Duration = Duration::from_millis(100);
@@ -34,6 +36,8 @@ const MOST_LAG_MS: f64 = 10_000.0;
 const LOOK: Duration = Duration::from_secs(1);
 /// Wrong rows that a failed check shows.
 const SHOWN: usize = 10;
+/// Wrong rows that are read at most; more say no more.
+const MOST_WRONG: usize = 100;
 
 /// Carries out the statement under way for every range of keys of its table; a check fails when it finds a row.
 pub(super) async fn run(work: &Work<'_>, sweep: &Sweep, sql: &str, is_check: bool) -> anyhow::Result<()> {
@@ -68,6 +72,25 @@ fn wrong(sweep: &Sweep, rows: &[String]) -> anyhow::Error {
     )
 }
 
+/// A walk sees every row once only along a column that none has NULL in, and fast only along an index.
+async fn refuse_unwalkable(hands: &Hands<'_>, sweep: &Sweep) -> anyhow::Result<()> {
+    let row = hands.session.query_opt(WALKABLE, &[&sweep.table.quoted(), &sweep.key]).await;
+    let row = row.doing(|| format!("look at {}", sweep.table))?;
+    let (table, key) = (&sweep.table, &sweep.key);
+    let Some(row) = row else { anyhow::bail!("there is no column {key} in a table {table}") };
+    let (not_null, indexed): (bool, bool) =
+        (row.try_get("not_null").map_err(PgError::from)?, row.try_get("indexed").map_err(PgError::from)?);
+    anyhow::ensure!(
+        not_null,
+        "rows of {table} whose {key} is NULL would be passed over\n  help: walk by a column that is NOT NULL"
+    );
+    anyhow::ensure!(
+        indexed,
+        "no index of {table} begins with {key}: every batch would read the whole table\n  help: walk by the first column of a B-tree index"
+    );
+    Ok(())
+}
+
 /// A batch that was done.
 struct Batch {
     /// Rows whose keys were in its range.
@@ -94,6 +117,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     async fn begin(work: &'a Work<'a>, sweep: &Sweep, sql: &str, is_check: bool) -> anyhow::Result<Self> {
         let hands = work.hands;
+        refuse_unwalkable(hands, sweep).await?;
         let (step, digest) = (work.statement_name(), journal::digest(sql));
         let version = work.subject.version.unwrap_or_default();
         let stood = hands.session.query_opt(STATE, &[&version, &step, &digest]).await;
@@ -107,7 +131,7 @@ impl<'a> Walk<'a> {
             None => (None, i32::try_from(sweep.batch)?),
         };
         let text = if is_check {
-            format!("SELECT pg_catalog.to_jsonb(q)::text FROM ({sql}) AS q")
+            format!("SELECT pg_catalog.to_jsonb(q)::text FROM ({sql}) AS q LIMIT {MOST_WRONG}")
         } else {
             sql.to_owned()
         };
@@ -147,7 +171,7 @@ impl<'a> Walk<'a> {
     /// Does the next batch, again while others are in the way; `None` when no key is left.
     async fn next(&mut self) -> anyhow::Result<Option<Batch>> {
         let policy = self.work.brisk();
-        let (mut waits, mut pauses) = (Waits::default(), policy.pauses());
+        let (mut waits, mut retries) = (Waits::default(), policy.retries());
         self.hands.follow(&policy).await?;
         loop {
             let stop = match self.attempt(&mut waits).await {
@@ -155,7 +179,7 @@ impl<'a> Walk<'a> {
                 Err(stop) => stop,
             };
             drop(self.hands.session.batch_execute("ROLLBACK").await);
-            match pauses.next().filter(|_| stop.is_contention()) {
+            match retries.after(&stop) {
                 Some(pause) => {
                     let paused = self.hands.pause(pause, "a batch", &waits).await;
                     paused.map_err(|stop| stop.explained(&waits))?;
@@ -168,7 +192,9 @@ impl<'a> Walk<'a> {
     async fn attempt(&mut self, waits: &mut Waits) -> Result<Option<Batch>, Stop> {
         let since = Instant::now();
         self.hands.session.batch_execute("BEGIN").await?;
-        let Some((low, high, keys)) = self.range().await? else {
+        let policy = self.work.brisk();
+        let range = self.hands.carry(self.range(), &policy, waits, |_| {}).await?;
+        let Some((low, high, keys)) = range else {
             self.hands.session.batch_execute("COMMIT").await?;
             return Ok(None);
         };
@@ -248,6 +274,8 @@ impl<'a> Walk<'a> {
         if looked.elapsed() < LOOK {
             return Ok(());
         }
+        let since = Instant::now();
+        let mut told = false;
         loop {
             *looked = Instant::now();
             let row = self
@@ -261,7 +289,17 @@ impl<'a> Walk<'a> {
             if lag <= MOST_LAG_MS {
                 return Ok(());
             }
-            progress.say(format!("waits for a replica that is {:.0} s behind", lag / 1e3));
+            let name: Option<String> = row.try_get("name").map_err(PgError::from)?;
+            let behind = format!("replica {} is {:.0} s behind", name.unwrap_or_default(), lag / 1e3);
+            anyhow::ensure!(
+                since.elapsed() < self.work.options.patience,
+                "{behind}, and the backfill has waited for it long enough\n  help: see to the replica, or allow more with --patience, and run again: it continues here"
+            );
+            if !told {
+                told = true;
+                self.work.run.note(format!("the backfill waits: {behind}"));
+            }
+            progress.say(format!("waits: {behind}"));
             self.sleep(LOOK).await?;
         }
     }

@@ -14,7 +14,7 @@ pub(super) async fn run(work: &mut Work<'_>, script: &Script, history: &str) -> 
     let known = journal::known(work.lock.session(), work.subject.version, &work.subject.name).await?;
     stepwise::refuse_begun(&known)?;
     let policy = policy(work, script);
-    let (mut waits, mut pauses) = (Waits::default(), policy.pauses());
+    let (mut waits, mut retries) = (Waits::default(), policy.retries());
     loop {
         let stop = match attempt(work, script, history, &policy, &mut waits).await {
             Ok(()) => return Ok(work.journal.keep().await?),
@@ -23,7 +23,7 @@ pub(super) async fn run(work: &mut Work<'_>, script: &Script, history: &str) -> 
         // The first failure is the one to report; a lost session rolls back by itself.
         drop(work.hands.session.batch_execute("ROLLBACK").await);
         work.journal.take_back().await?;
-        match pauses.next().filter(|_| stop.is_contention()) {
+        match retries.after(&stop) {
             Some(pause) => {
                 let what = format!("V{}", work.subject.version.unwrap_or_default());
                 work.hands.pause(pause, &what, &waits).await.map_err(|stop| stop.explained(&waits))?;
@@ -62,9 +62,14 @@ async fn attempt(
     // An id from the beginning makes the transaction recognisable.
     session.batch_execute("BEGIN; SELECT pg_catalog.pg_current_xact_id()").await?;
     let before = transaction(work).await?;
+    let mut waited_ms = 0.0;
     for (at, statement) in script.statements.iter().enumerate() {
         work.ordinal = at + 1;
-        one(work, statement, policy, waits).await?;
+        let policy = policy.less(waited_ms);
+        if waited_ms > 0.0 {
+            work.hands.follow(&policy).await?;
+        }
+        waited_ms += one(work, statement, &policy, waits).await?;
         // A procedure that commits would leave its work without a row in the history.
         if transaction(work).await? != before {
             return Err(Stop::Refused(PgError::broken("", ENDED)));
@@ -79,7 +84,13 @@ async fn attempt(
 const ENDED: &str = "it ends the transaction it runs in; what it did before that stays\n  \
                      help: take COMMIT and ROLLBACK out of it, and undo by hand what it did";
 
-async fn one(work: &Work<'_>, statement: &Statement, policy: &Policy, waits: &mut Waits) -> Result<(), Stop> {
+/// How long it waited for locks, in milliseconds.
+async fn one(
+    work: &Work<'_>,
+    statement: &Statement,
+    policy: &Policy,
+    waits: &mut Waits,
+) -> Result<f64, Stop> {
     let name = work.statement_name();
     work.journal.begin_step(&name, &statement.sql, work.hands.pid).await?;
     let mut these = Waits::default();
@@ -88,9 +99,11 @@ async fn one(work: &Work<'_>, statement: &Statement, policy: &Policy, waits: &mu
     policy.at_least(&done, &mut these);
     let ending = done.as_ref().map_or_else(Stop::ending, |()| Ending::Held);
     let noted = work.journal.end_step(&name, &ending, &these).await;
+    let waited_ms = these.total_ms;
     waits.merge(these);
     done?;
-    Ok(noted?)
+    noted?;
+    Ok(waited_ms)
 }
 
 async fn transaction(work: &Work<'_>) -> Result<Option<String>, PgError> {

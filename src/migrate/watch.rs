@@ -47,6 +47,14 @@ impl fmt::Display for Blocker {
     }
 }
 
+impl Blocker {
+    /// Without what it executes: the journal is for longer, and for others, than that may be.
+    pub(super) fn brief(&self) -> String {
+        let Self { pid, application, db_user, state, transaction_s, .. } = self;
+        format!("pid {pid} ({application}, {db_user}) {state}, its transaction {transaction_s:.1} s old")
+    }
+}
+
 /// What one look saw.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Glance {
@@ -101,6 +109,11 @@ impl Glance {
     /// The first of those that keep the session waiting.
     pub(super) fn blocker(&self) -> Option<&Blocker> {
         self.blockers.first()
+    }
+
+    /// All of them.
+    pub(super) fn blockers(&self) -> impl Iterator<Item = &Blocker> {
+        self.blockers.iter()
     }
 }
 

@@ -76,11 +76,8 @@ impl Session {
     /// # Errors
     /// When the server refuses.
     pub async fn limit(&self, statement: Duration, lock: Duration) -> Result<()> {
-        let sql = format!(
-            "SET statement_timeout = {}; SET lock_timeout = {}",
-            statement.as_millis(),
-            lock.as_millis()
-        );
+        let sql =
+            format!("SET statement_timeout = {}; SET lock_timeout = {}", whole_ms(statement), whole_ms(lock));
         self.client.batch_execute(&sql).await.doing(|| "set the session's timeouts".to_owned())
     }
 
@@ -114,6 +111,11 @@ impl DerefMut for Session {
     fn deref_mut(&mut self) -> &mut Client {
         &mut self.client
     }
+}
+
+/// Milliseconds as the server counts them; less than one is one, as none would be no limit.
+fn whole_ms(limit: Duration) -> u128 {
+    limit.as_micros().div_ceil(1000)
 }
 
 /// By the simple protocol, which needs no prepared statement: a pooler may give each message another server.

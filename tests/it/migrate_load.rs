@@ -22,7 +22,9 @@ fn migrations() -> tempfile::TempDir {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let version =
             name.strip_prefix('V').and_then(|rest| rest.split_once("__")).map(|(version, _)| version);
-        if version.and_then(|version| version.parse::<i64>().ok()).is_some_and(|version| version <= 18) {
+        let wanted =
+            version.and_then(|version| version.parse::<i64>().ok()).is_some_and(|version| version <= 18);
+        if wanted || name == "waivers.yaml" {
             fs::copy(&path, dir.path().join(name)).unwrap();
         }
     }

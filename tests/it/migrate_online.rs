@@ -2,7 +2,7 @@
 
 use std::process::{Child, Stdio};
 
-use omtdb::migrate::{self, Options, Source, script};
+use omtdb::migrate::{self, Options, Source};
 use omtdb::pg::Session;
 use omtdb::run::Run;
 
@@ -10,7 +10,7 @@ use crate::bench_pooler::Pooler;
 use crate::harness::{Server, command, json, text};
 use crate::migrate::{Place, assert_refused, code};
 
-const BASE: (&str, &str) = (
+pub(crate) const BASE: (&str, &str) = (
     "V1__base.sql",
     "CREATE SCHEMA s;
      CREATE TABLE s.t (id INT NOT NULL, v INT) PARTITION BY HASH (id);
@@ -25,7 +25,7 @@ const ONLINE: (&str, &str) =
 const PLAIN: (&str, &str) = ("V2__online.sql", "-- omtdb: online\nCREATE INDEX plain_v ON s.plain (v);");
 
 /// A place at version 1, with the files of a second version.
-async fn place(second: (&str, &str)) -> Place {
+pub(crate) async fn place(second: (&str, &str)) -> Place {
     let place = Place::new(&[BASE, second]).await;
     let first = place.run("apply", &["--target", "1"]);
     assert_eq!(code(&first), Some(0), "{}", text(&first));
@@ -154,6 +154,74 @@ async fn an_index_that_is_there_already_is_not_taken_for_ours() {
 }
 
 #[tokio::test]
+async fn a_name_that_another_tables_index_has_is_refused_and_that_index_stays() {
+    for file in [PLAIN.1, "CREATE INDEX CONCURRENTLY plain_v ON s.plain (v)"] {
+        let place = place(("V2__online.sql", file)).await;
+        place
+            .session()
+            .await
+            .batch_execute("CREATE TABLE s.other (v INT); CREATE INDEX plain_v ON s.other (v)")
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            assert_refused(
+                &place.run("apply", &[]),
+                4,
+                &["s.plain_v exists, and was not made by this migration"],
+            );
+        }
+        assert_eq!(indexes(&place).await, [("plain_v".to_owned(), true)]);
+        assert_eq!(place.versions().await, [1]);
+    }
+}
+
+#[tokio::test]
+async fn a_concurrent_detach_waits_for_readers_and_is_finished_after_a_kill() {
+    const DETACH: &str = "-- omtdb: allow hash-leaf-detach: nobody reads this table\n\
+        -- omtdb: allow hash-bounds: nobody writes this table\n\
+        ALTER TABLE s.t DETACH PARTITION s.t_1 CONCURRENTLY;\nVACUUM s.missing";
+    let place = place(("V2__detach.sql", DETACH)).await;
+    let (reader, _) = reader(&place).await;
+    let mut first = place.spawn("apply");
+    until_waiting(&place, 1).await;
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let second = place.spawn("apply");
+    until_waiting(&place, 1).await;
+    reader.batch_execute("COMMIT").await.unwrap();
+    let second = second.wait_with_output().unwrap();
+    for output in [second, place.run("apply", &[])] {
+        assert_refused(&output, 4, &["statement 2 in line 4", "42P01"]);
+    }
+    let detached = "SELECT FROM pg_inherits WHERE inhrelid = 's.t_1'::regclass";
+    assert!(place.session().await.query(detached, &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_walk_by_a_key_that_may_be_null_or_has_no_index_is_refused() {
+    for (table, words) in [
+        ("s.plain by v", "would be passed over"),
+        ("s.t by id", "no index of s.t"),
+        ("s.plain by x", "no column"),
+    ] {
+        let file = format!(
+            "-- omtdb: backfill {table} batch=9\nUPDATE s.plain SET v = 1 WHERE id BETWEEN $1 AND $2"
+        );
+        let place = place(("V2__fill.sql", &file)).await;
+        assert_refused(&place.run("apply", &[]), 4, &[words]);
+    }
+}
+
+#[tokio::test]
+async fn what_the_lint_refuses_is_a_verdict_and_nothing_is_applied() {
+    let place = place(("V2__index.sql", "CREATE INDEX t_v ON s.t (v)")).await;
+    assert_refused(&place.run("apply", &[]), 1, &["index-blocks-writes", "V2__index.sql:1:1", "--no-lint"]);
+    assert_eq!((indexes(&place).await, place.versions().await), (vec![], vec![1]));
+    assert_eq!(code(&place.run("apply", &["--no-lint"])), Some(0));
+    assert_eq!(code(&place.run("apply", &["--lock-timeout", "0s"])), Some(2));
+}
+
+#[tokio::test]
 async fn a_build_that_fails_leaves_no_index_behind() {
     let place =
         place(("V2__online.sql", "-- omtdb: online\nCREATE UNIQUE INDEX plain_v ON s.plain (v)")).await;
@@ -195,23 +263,6 @@ async fn a_lock_held_for_a_while_is_tried_for_again_and_nobody_else_waits_for_lo
     let blockers = "SELECT s.blockers FROM omtdb.migration_step AS s WHERE s.blockers IS NOT NULL";
     let blockers: Vec<String> = app.query_one(blockers, &[]).await.unwrap().get(0);
     assert!(blockers[0].contains("omtdb/test"), "{blockers:?}");
-}
-
-#[tokio::test]
-async fn the_journal_says_who_did_what_and_what_failed() {
-    let place = place(("V2__b.sql", "CREATE TABLE s.u (); SELECT 1 / 0")).await;
-    assert_eq!(code(&place.run("apply", &[])), Some(4));
-    let session = place.session().await;
-    let sql = "SELECT r.outcome, r.sql, r.os_user IS NOT NULL, r.host IS NOT NULL, r.db_user = session_user, r.message,
-                      (SELECT array_agg(s.outcome || coalesce(' ' || s.sqlstate, '') ORDER BY s.step) FROM omtdb.migration_step AS s WHERE s.run = r.id)
-               FROM omtdb.migration_run AS r ORDER BY r.id DESC LIMIT 1";
-    let row = session.query_one(sql, &[]).await.unwrap();
-    assert_eq!(row.get::<_, String>(0), "failed");
-    assert!(
-        row.get::<_, String>(1).contains("1 / 0") && row.get::<_, String>(5).contains("division by zero")
-    );
-    assert!(row.get::<_, bool>(2) && row.get::<_, bool>(3) && row.get::<_, bool>(4));
-    assert_eq!(row.get::<_, Vec<String>>(6), ["taken back", "failed 22012"]);
 }
 
 #[tokio::test]
@@ -281,126 +332,6 @@ async fn a_plan_writes_nothing_and_holds_only_as_long_as_nothing_changes() {
     let made =
         "SELECT to_regnamespace('omtdb') IS NULL AND to_regclass('public.refinery_schema_history') IS NULL";
     assert!(fresh.session().await.query_one(made, &[]).await.unwrap().get::<_, bool>(0));
-}
-
-/// Statements, and the relations whose locks are claimed of them.
-const LOCKING: &[&str] = &[
-    "CREATE INDEX ON s.plain (v)",
-    "CREATE INDEX ON ONLY s.t (v)",
-    "DROP INDEX s.i",
-    "REINDEX INDEX s.i",
-    "ALTER INDEX s.i RENAME TO j",
-    "ALTER INDEX s.i SET (fillfactor = 50)",
-    "ALTER INDEX s.ti ATTACH PARTITION s.t0i",
-    "ALTER TABLE s.plain ADD COLUMN w INT",
-    "ALTER TABLE s.plain ALTER v TYPE BIGINT",
-    "ALTER TABLE s.plain ALTER v SET NOT NULL",
-    "ALTER TABLE s.plain ALTER v SET STATISTICS 500",
-    "ALTER TABLE s.plain ALTER v SET (n_distinct = 5)",
-    "ALTER TABLE s.plain SET (fillfactor = 50)",
-    "ALTER TABLE s.plain SET (autovacuum_enabled = off)",
-    "ALTER TABLE s.plain ADD CONSTRAINT c CHECK (v > -9) NOT VALID",
-    "ALTER TABLE s.plain VALIDATE CONSTRAINT later",
-    "ALTER TABLE s.plain DROP CONSTRAINT later",
-    "ALTER TABLE s.other ADD FOREIGN KEY (id) REFERENCES s.plain NOT VALID",
-    "ALTER TABLE s.other ADD FOREIGN KEY (id) REFERENCES s.plain",
-    "ALTER TABLE s.plain DISABLE TRIGGER ALL",
-    "ALTER TABLE s.plain RENAME TO renamed",
-    "ALTER TABLE s.plain RENAME COLUMN v TO w",
-    "ALTER TABLE s.plain OWNER TO CURRENT_USER",
-    "ALTER TABLE s.plain CLUSTER ON plain_pkey",
-    "ALTER TABLE s.plain ENABLE ROW LEVEL SECURITY",
-    "ALTER TABLE s.plain REPLICA IDENTITY FULL",
-    "ALTER TABLE s.t DETACH PARTITION s.t_1",
-    "ALTER TABLE s.r ATTACH PARTITION s.free FOR VALUES FROM (0) TO (9)",
-    "CREATE TABLE s.r1 PARTITION OF s.r FOR VALUES FROM (0) TO (9)",
-    "CREATE TABLE s.child () INHERITS (s.plain)",
-    "CREATE TABLE s.ref (id INT REFERENCES s.plain)",
-    "CREATE TRIGGER g BEFORE INSERT ON s.plain FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
-    "DROP TRIGGER h ON s.plain",
-    "ALTER TRIGGER h ON s.plain RENAME TO k",
-    "CREATE RULE u AS ON DELETE TO s.plain DO INSTEAD NOTHING",
-    "CREATE POLICY p ON s.plain",
-    "CREATE STATISTICS s.x ON id, v FROM s.plain",
-    "DROP TABLE s.other",
-    "TRUNCATE s.other",
-    "CLUSTER s.plain USING plain_pkey",
-    "ANALYZE s.plain",
-    "COMMENT ON TABLE s.plain IS 'x'",
-    "LOCK TABLE s.plain",
-    "LOCK TABLE s.plain IN ACCESS SHARE MODE",
-    "LOCK TABLE s.plain IN ROW SHARE MODE",
-    "LOCK TABLE s.plain IN ROW EXCLUSIVE MODE",
-    "LOCK TABLE s.plain IN SHARE UPDATE EXCLUSIVE MODE",
-    "LOCK TABLE s.plain IN SHARE MODE",
-    "LOCK TABLE s.plain IN SHARE ROW EXCLUSIVE MODE",
-    "LOCK TABLE s.plain IN EXCLUSIVE MODE",
-    "REFRESH MATERIALIZED VIEW s.m",
-    "REFRESH MATERIALIZED VIEW CONCURRENTLY s.m",
-    "ALTER VIEW s.w RENAME TO y",
-    "DROP VIEW s.w",
-    "ALTER SEQUENCE s.q RESTART",
-    "INSERT INTO s.plain SELECT id + 1000, v FROM s.t",
-    "UPDATE s.plain SET v = 1 FROM s.t WHERE t.id = plain.id",
-    "DELETE FROM s.plain WHERE id = 1",
-];
-
-#[tokio::test]
-async fn locks_are_those_that_the_server_takes() {
-    let place = place(("V2__none.sql", "SELECT 1")).await;
-    let session = place.session().await;
-    session
-        .batch_execute(
-            "CREATE INDEX i ON s.plain (v); CREATE INDEX ti ON ONLY s.t (v); CREATE INDEX t0i ON s.t_0 (v);
-             CREATE TABLE s.other (id INT); CREATE TABLE s.r (id INT) PARTITION BY RANGE (id); CREATE TABLE s.free (id INT);
-             ALTER TABLE s.plain ADD CONSTRAINT later CHECK (v < 100) NOT VALID;
-             CREATE TRIGGER h BEFORE UPDATE ON s.plain FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
-             CREATE MATERIALIZED VIEW s.m AS SELECT id FROM s.plain; CREATE UNIQUE INDEX ON s.m (id);
-             CREATE VIEW s.w AS SELECT 1 AS one; CREATE SEQUENCE s.q;",
-        )
-        .await
-        .unwrap();
-    let held = "SELECT upper(regexp_replace(replace(l.mode, 'Lock', ''), '([a-z])([A-Z])', '\\1 \\2', 'g'))
-                FROM pg_locks AS l WHERE l.pid = pg_backend_pid() AND l.granted AND l.relation = $1
-                ORDER BY array_position(ARRAY['AccessShareLock', 'RowShareLock', 'RowExclusiveLock', 'ShareUpdateExclusiveLock',
-                    'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'], l.mode) DESC LIMIT 1";
-    for sql in LOCKING {
-        let locks = script::parse(sql).unwrap().statements[0].locks.clone();
-        assert!(!locks.is_empty(), "{sql}");
-        let mut oids = Vec::new();
-        for lock in &locks {
-            let oid =
-                session.query_one("SELECT to_regclass($1)::oid", &[&lock.object.quoted()]).await.unwrap();
-            oids.push(oid.get::<_, u32>(0));
-        }
-        session
-            .batch_execute(&format!("BEGIN; {sql}"))
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-        for (lock, oid) in locks.iter().zip(oids) {
-            let strongest = session.query_opt(held, &[&oid]).await.unwrap();
-            let strongest: Option<String> = strongest.map(|row| row.get(0));
-            assert_eq!(strongest, Some(lock.mode.to_string()), "{sql}: on {}", lock.object);
-        }
-        session.batch_execute("ROLLBACK").await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_step_that_committed_stays_done_though_its_session_was_lost() {
-    let place = place(("V2__none.sql", "SELECT 1")).await;
-    let session = place.session().await;
-    let query = |wanted: &str| migrate::queries().find(|(name, _)| *name == wanted).unwrap().1;
-    let outcome = "SELECT outcome FROM omtdb.migration_step WHERE run = 1 AND step = 'x'";
-    let begin: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&1_i64, &"x", &"digest", &"sql", &0_i32];
-    session.execute(query("begin_step"), begin).await.unwrap();
-    for (ending, expected) in [("failed", "failed"), ("done", "done"), ("failed", "done")] {
-        let none: Option<&str> = None;
-        let values: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
-            &[&1_i64, &"x", &ending, &none, &none, &0.0_f64, &0.0_f64, &Vec::<String>::new()];
-        session.execute(query("end_step"), values).await.unwrap();
-        assert_eq!(session.query_one(outcome, &[]).await.unwrap().get::<_, String>(0), expected);
-    }
 }
 
 #[tokio::test]

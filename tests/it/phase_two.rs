@@ -89,6 +89,8 @@ async fn every_step_gives_the_schema_that_the_plan_says_and_loses_nothing() {
                 'label', a.label, 'venue', e.venue, 'capacity', e.capacity, 'event_type', e.event_type,
                 'runtime_minutes', s.runtime_minutes, 'genres', s.genres))";
     assert_eq!(one::<i64>(&session, put_together).await, 2_400);
+    let refused = datagen::generate(&Run::silent(), &target, &spec(42, SIZES)).await.unwrap_err().to_string();
+    assert!(refused.contains("generate at version 21"), "{refused}");
     for table in ["books", "games", "audio", "events", "screen"] {
         assert!(one::<i64>(&session, &format!("SELECT count(*) FROM media.{table}")).await > 0, "{table}");
     }

@@ -41,7 +41,7 @@ pub(super) struct MannerArgs {
     #[command(flatten)]
     wait: WaitArgs,
     /// How long a statement may wait for a lock that others queue behind, before it gives way and tries again
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "200ms")]
+    #[arg(long, value_name = "TIME", value_parser = a_millisecond_at_least, default_value = "200ms")]
     lock_timeout: Duration,
     /// How long such a statement is tried again; there is no last try without a limit
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
@@ -80,4 +80,13 @@ fn revision(dir: &Path) -> Option<String> {
     let commit = git(&["rev-parse", "HEAD"])?;
     let changed = git(&["status", "--porcelain", "--", "."]).is_some_and(|files| !files.is_empty());
     Some(if changed { format!("{commit}+") } else { commit })
+}
+
+/// Nothing would be no limit at all.
+fn a_millisecond_at_least(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time < Duration::from_millis(1) {
+        return Err("a lock timeout is 1 ms at least; there is no attempt without a limit".to_owned());
+    }
+    Ok(time)
 }

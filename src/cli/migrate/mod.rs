@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use omtdb::migrate::{self, Applied, Options, PlanChanged, Problem, Source, Status, Unsafe, Verified};
+use omtdb::migrate::{self, Applied, Options, Problem, Source, Status, Verified};
 use omtdb::schema::Drift;
 use omtdb::verdict::Verdict;
 
@@ -65,7 +65,7 @@ enum Action {
     /// Show what apply would do, statement by statement: locks, sizes, steps, and what others notice of it
     #[command(after_help = plan::HELP)]
     Plan(plan::PlanArgs),
-    /// Apply pending migrations, nobody kept waiting for longer than the lock timeout
+    /// Apply pending migrations; locks that others queue behind are waited for briefly, and tried for again
     #[command(after_help = format!("{APPLY_HELP}\n\n{}", targets::HELP))]
     Apply(ApplyArgs),
     /// Find what would stop the application, fail half-way or leave the wrong thing; exit 1 on an error
@@ -110,9 +110,9 @@ struct ApplyArgs {
     #[arg(long)]
     no_lint: bool,
     #[command(flatten)]
-    manner: MannerArgs,
-    #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    manner: MannerArgs,
     #[command(flatten)]
     targets: TargetsArgs,
     #[command(flatten)]
@@ -185,13 +185,7 @@ async fn apply(args: &ApplyArgs, cx: &Cx) -> Outcome {
         ..args.manner.options(args.source.dir())?
     };
     let applied = migrate::apply(&place.target, &source, &options, &cx.run).await;
-    let applied = match place.end(applied) {
-        Err(error) if error.is::<PlanChanged>() || error.is::<Unsafe>() => {
-            cx.out.error(&error);
-            return Ok(Verdict::Fail);
-        }
-        applied => applied?,
-    };
+    let applied = place.end(applied)?;
     cx.out.result(&applied, applied_text(&applied))?;
     Ok(Verdict::Pass)
 }

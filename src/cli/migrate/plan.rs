@@ -14,7 +14,8 @@ use super::SourceArgs;
 use super::manner::MannerArgs;
 
 pub(super) const HELP: &str = "\
-Nothing is written: the database itself refuses it meanwhile. Nothing waits, and nobody is kept waiting.
+Nothing is written: the database itself refuses it meanwhile. Nobody is kept waiting; who has a table for himself is waited \
+for, no longer than --lock-budget.
 
 Examples:
   omtdb migrate plan --target 14                        the second phase's first steps
@@ -27,9 +28,9 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "VERSION")]
     target: Option<i64>,
     #[command(flatten)]
-    manner: MannerArgs,
-    #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    manner: MannerArgs,
     #[command(flatten)]
     place: PlaceArgs,
 }

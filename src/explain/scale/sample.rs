@@ -78,7 +78,7 @@ pub(super) async fn make(
     cluster
         .restart_with(&settings(&known, leaves.unwrap_or_default()))
         .context("set the planner as the other server's is")?;
-    migrate::apply(target, migrations, &migrate::Options::default(), run).await?;
+    migrate::apply(target, migrations, &migrate::Options::unlinted(), run).await?;
     let session = Session::connect(target, "scale").await?;
     if let Some(leaves) = leaves {
         super::what_if::repartition(&session, leaves).await?;

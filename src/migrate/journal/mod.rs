@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::watch::Waits;
+use super::watch::{Blocker, Waits};
 use crate::pg::error::{Doing as _, PgError, Result};
 use crate::pg::{Session, ident};
 
@@ -147,12 +147,34 @@ pub(super) struct Journal<'a> {
 pub(super) async fn prepare(session: &Session) -> Result<()> {
     let doing = || "prepare the journal in schema omtdb".to_owned();
     session.batch_execute("SET synchronous_commit = off").await.doing(doing)?;
-    if exists(session).await? {
+    let standing = standing(session).await?;
+    if standing.tables {
         return Ok(());
     }
     let remedy = "let a role that may create schemas run CREATE SCHEMA omtdb AUTHORIZATION <this role>";
-    let made = session.batch_execute(TABLES).await.doing(doing);
+    // The server asks for the right to create a schema before it sees that there is one.
+    let schema = if standing.schema { "" } else { "CREATE SCHEMA omtdb; " };
+    let made = session.batch_execute(&format!("{schema}{TABLES}")).await.doing(doing);
     made.map_err(|error| if error.is_forbidden() { error.help(remedy) } else { error })
+}
+
+/// What there is of the journal.
+struct Standing {
+    schema: bool,
+    tables: bool,
+}
+
+/// Refuses a journal that somebody else has laid out: its triggers would run as us, and its notes would be believed.
+async fn standing(session: &Session) -> Result<Standing> {
+    let doing = || "look for the journal".to_owned();
+    let row = session.query_one(EXISTS, &[]).await.doing(doing)?;
+    if let Some(strangers) = row.try_get::<_, Option<String>>("strangers")? {
+        let why =
+            format!("schema omtdb, or a table in it, belongs to {strangers}, whom this role need not trust");
+        return Err(PgError::broken(doing(), why)
+            .help("make its owner a role that this one is a member of, or drop it if it is not omtdb's"));
+    }
+    Ok(Standing { schema: row.try_get("schema_there")?, tables: row.try_get("there")? })
 }
 
 /// A session of a run that was killed, which is still at a step.
@@ -167,15 +189,15 @@ pub(super) async fn orphan(session: &Session) -> Result<Option<String>> {
     row.map(who).transpose()
 }
 
-/// Notes that runs which nobody ended were lost; whoever holds the lock is alone.
-pub(super) async fn lose(session: &Session) -> Result<()> {
-    session.execute(LOST_RUNS, &[]).await.doing(|| "note that earlier runs were lost".to_owned())?;
+/// Notes how runs ended that nobody ended: as the history, which has `applied`, says, or lost.
+pub(super) async fn lose(session: &Session, applied: &[i64]) -> Result<()> {
+    session.execute(LOST_RUNS, &[&applied]).await.doing(|| "note how earlier runs ended".to_owned())?;
     Ok(())
 }
 
 /// Whether there is a journal.
 pub(super) async fn exists(session: &Session) -> Result<bool> {
-    Ok(session.query_one(EXISTS, &[]).await.doing(|| "look for the journal".to_owned())?.try_get("there")?)
+    Ok(standing(session).await?.tables)
 }
 
 /// Name and text with which `version` was last applied, adopted or accepted.
@@ -235,7 +257,7 @@ impl<'a> Journal<'a> {
     /// Notes how `step` ended, and what it waited for.
     pub(super) async fn end_step(self, step: &str, ending: &Ending, waits: &Waits) -> Result<()> {
         let (sqlstate, message) = ending.why();
-        let blockers: Vec<String> = waits.blockers.iter().map(ToString::to_string).collect();
+        let blockers: Vec<String> = waits.blockers.iter().map(Blocker::brief).collect();
         let (total, longest) = (waits.total_ms, waits.longest_ms);
         self.note(
             END_STEP,

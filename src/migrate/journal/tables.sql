@@ -1,6 +1,4 @@
 -- tables: what omtdb did to this database and how, beside refinery's history, which says only what is applied.
-CREATE SCHEMA IF NOT EXISTS omtdb;
-
 CREATE TABLE IF NOT EXISTS omtdb.migration_run (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     event TEXT NOT NULL,

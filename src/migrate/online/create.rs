@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use super::standing::{Existing, Relation, Standing};
-use crate::migrate::script::NewIndex;
+use crate::migrate::script::{Name, NewIndex};
 use crate::pg::ident::{qualified, quoted};
 
 /// What is to be done next.
@@ -29,6 +29,10 @@ pub(super) struct Task {
     pub(super) sql: String,
     /// Whether it runs concurrently, which others need not wait for and a transaction refuses.
     pub(super) concurrently: bool,
+    /// The index that it is about.
+    pub(super) index: Name,
+    /// The table of an index that it makes; a failed build leaves its remains there.
+    pub(super) makes_on: Option<u32>,
 }
 
 /// Why there is no way.
@@ -167,6 +171,8 @@ fn on_leaf(
 fn shell(index: &NewIndex, table: &Relation) -> Task {
     let unique = if index.unique { "UNIQUE " } else { "" };
     Task {
+        index: named(&table.schema, &index.name),
+        makes_on: Some(table.oid),
         step: format!("shell {}.{}", table.schema, index.name),
         sql: format!(
             "CREATE {unique}INDEX {} ON ONLY {} {}",
@@ -181,6 +187,8 @@ fn shell(index: &NewIndex, table: &Relation) -> Task {
 fn build(index: &NewIndex, on: &Relation, name: &str) -> Task {
     let unique = if index.unique { "UNIQUE " } else { "" };
     Task {
+        index: named(&on.schema, name),
+        makes_on: Some(on.oid),
         step: format!("build {}.{name}", on.schema),
         sql: format!(
             "CREATE {unique}INDEX CONCURRENTLY {} ON {} {}",
@@ -194,6 +202,8 @@ fn build(index: &NewIndex, on: &Relation, name: &str) -> Task {
 
 fn drop_remains(on: &Relation, index: &Existing) -> Task {
     Task {
+        index: named(&on.schema, &index.name),
+        makes_on: None,
         step: format!("clear {}.{}", on.schema, index.name),
         sql: format!("DROP INDEX CONCURRENTLY {}", qualified(&on.schema, &index.name)),
         concurrently: true,
@@ -202,6 +212,8 @@ fn drop_remains(on: &Relation, index: &Existing) -> Task {
 
 fn attach(table: &Relation, parent: &Existing, leaf: &Relation, index: &Existing) -> Task {
     Task {
+        index: named(&leaf.schema, &index.name),
+        makes_on: None,
         step: format!("attach {}.{}", leaf.schema, index.name),
         sql: format!(
             "ALTER INDEX {} ATTACH PARTITION {}",
@@ -210,6 +222,10 @@ fn attach(table: &Relation, parent: &Existing, leaf: &Relation, index: &Existing
         ),
         concurrently: false,
     }
+}
+
+pub(super) fn named(schema: &str, name: &str) -> Name {
+    Name { schema: Some(schema.to_owned()), name: name.to_owned() }
 }
 
 /// The name of the index of `leaf` under the partitioned index `index`: the same in every run, and never longer than
@@ -230,7 +246,6 @@ pub(super) fn leaf_index_name(leaf: &str, index: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migrate::script::Name;
 
     fn index() -> NewIndex {
         NewIndex {

@@ -33,9 +33,22 @@ pub(super) async fn create(work: &Work<'_>, index: &NewIndex, jobs: usize) -> an
         let ours: HashSet<String> = work.begun().await?.into_keys().collect();
         match create::next(index, &standing, &ours)? {
             Next::Nothing => return Ok(()),
-            Next::Steps(tasks) => carry_out(work, tasks, jobs, &progress).await?,
+            Next::Steps(tasks) => {
+                refuse_taken(work, &tasks).await?;
+                carry_out(work, tasks, jobs, &progress).await?;
+            }
         }
     }
+}
+
+/// An index that is to be made has a name that nothing else in its schema may have, whatever table that belongs to.
+async fn refuse_taken(work: &Work<'_>, tasks: &[Task]) -> anyhow::Result<()> {
+    for task in tasks.iter().filter(|task| task.makes_on.is_some()) {
+        if found(work, &task.index).await?.is_some() {
+            return Err(create::Refused::Taken(task.index.to_string()).into());
+        }
+    }
+    Ok(())
 }
 
 /// The statements that are left to make `index`, in order; none can be told for a table that is not there yet.
@@ -118,7 +131,8 @@ fn drop_step(name: &Name) -> String {
 
 fn drop_of(name: &Name, index: &Found) -> Task {
     let concurrently = index.kind == "i";
-    Task { step: drop_step(name), sql: drop_statement(name, concurrently), concurrently }
+    let sql = drop_statement(name, concurrently);
+    Task { step: drop_step(name), sql, concurrently, index: name.clone(), makes_on: None }
 }
 
 /// Name and text of a step.
@@ -214,14 +228,21 @@ async fn one(work: &Work<'_>, hands: &Hands<'_>, task: &Task, progress: &run::Ta
     };
     let said = Mutex::new(None);
     let seen = |glance: &Glance| say(progress, hands.run, &task.step, glance, &said);
-    let carried = Step { name: &step, sql: &task.sql, policy, within: !task.concurrently, seen: &seen };
+    let carried = Step {
+        name: &step,
+        sql: &task.sql,
+        text: &task.sql,
+        policy,
+        within: !task.concurrently,
+        seen: &seen,
+    };
     match hands.step(work.journal, &carried).await {
         Ok(_) => {
             progress.advance(1);
             Ok(())
         }
         Err((stop, waits)) => {
-            if task.step.starts_with("build ") {
+            if task.concurrently {
                 clear_up(hands, task, &stop).await;
             }
             Err(stop.explained(&waits)).with_context(|| task.step.clone())
@@ -244,22 +265,25 @@ fn say(progress: &run::Task, run: &run::Run, step: &str, glance: &Glance, told: 
 }
 
 /// An INVALID index costs every write and serves no read: what a failed build leaves is dropped at once if nobody is in the
-/// way, else by the next run.
+/// way, else by the next run. What bears its name without being that is not touched.
 async fn clear_up(hands: &Hands<'_>, task: &Task, stop: &Stop) {
-    if matches!(stop, Stop::Refused(error) if error.is_lost()) {
+    let (Some(table), false) = (task.makes_on, matches!(stop, Stop::Refused(error) if error.is_lost()))
+    else {
         return;
-    }
-    let Some(index) = task.step.strip_prefix("build ").and_then(|name| name.split_once('.')) else { return };
-    let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", crate::pg::ident::qualified(index.0, index.1));
+    };
+    let left = standing::find(&hands.session, &task.index.quoted()).await;
+    let Ok(Some(_)) = left.map(|found| found.filter(|found| found.table == Some(table) && !found.valid))
+    else {
+        return;
+    };
     let limited = hands.session.batch_execute("SET lock_timeout = 0; SET statement_timeout = '10s'").await;
+    let drop = drop_statement(&task.index, true);
     let dropped = match limited {
         Ok(()) => hands.session.batch_execute(&drop).await,
         Err(error) => Err(error),
     };
     if dropped.is_err() {
-        hands
-            .run
-            .note(format!("what is built of {}.{} stays INVALID; the next run drops it", index.0, index.1));
+        hands.run.note(format!("what is built of {} stays INVALID; the next run drops it", task.index));
     }
 }
 

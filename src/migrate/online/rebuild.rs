@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::create::Task;
+use super::create::{Task, named};
 use super::standing::{Existing, Relation, Standing};
 use crate::pg::ident::qualified;
 
@@ -29,6 +29,8 @@ fn clears(parts: &[(&Relation, &Existing)], begun: &HashMap<String, bool>) -> Ve
 
 fn rebuilds(parts: &[(&Relation, &Existing)], begun: &HashMap<String, bool>) -> Vec<Task> {
     let rebuilds = parts.iter().map(|(on, index)| Task {
+        index: named(&on.schema, &index.name),
+        makes_on: None,
         step: step(on, index),
         sql: format!("REINDEX INDEX CONCURRENTLY {}", qualified(&on.schema, &index.name)),
         concurrently: true,
@@ -81,6 +83,8 @@ fn remains<'a>(on: &'a Relation, index: &Existing) -> impl Iterator<Item = &'a E
 
 fn clear(on: &Relation, remains: &Existing) -> Task {
     Task {
+        index: named(&on.schema, &remains.name),
+        makes_on: None,
         step: format!("clear {}.{}", on.schema, remains.name),
         sql: format!("DROP INDEX CONCURRENTLY {}", qualified(&on.schema, &remains.name)),
         concurrently: true,

@@ -193,13 +193,12 @@ fn action_mode(action: &SyntaxNode) -> LockMode {
         K::VALIDATE_CONSTRAINT | K::ATTACH_PARTITION | K::CLUSTER_ON | K::SET_WITHOUT_CLUSTER => {
             LockMode::ShareUpdateExclusive
         }
-        K::SET_OPTIONS | K::RESET_OPTIONS => LockMode::ShareUpdateExclusive,
+        K::SET_OPTIONS | K::RESET_OPTIONS => options_mode(action),
         K::DETACH_PARTITION if says(action, K::CONCURRENTLY_KW) || says(action, K::FINALIZE_KW) => {
             LockMode::ShareUpdateExclusive
         }
-        K::ALTER_COLUMN if says(action, K::STATISTICS_KW) || find(action, K::SET_OPTIONS).is_some() => {
-            LockMode::ShareUpdateExclusive
-        }
+        K::ALTER_COLUMN if find(action, K::SET_STATISTICS).is_some() => LockMode::ShareUpdateExclusive,
+        K::ALTER_COLUMN if find(action, K::SET_OPTIONS).is_some() => options_mode(action),
         K::ENABLE_TRIGGER | K::DISABLE_TRIGGER | K::ENABLE_ALWAYS_TRIGGER | K::ENABLE_REPLICA_TRIGGER => {
             LockMode::ShareRowExclusive
         }
@@ -217,13 +216,40 @@ fn action_others(action: &SyntaxNode) -> Vec<Lock> {
     }
 }
 
+/// Storage parameters that are read when they are needed; the others decide what a page looks like, or a plan, and keep
+/// everybody out while they change (`reloptions.c` in PostgreSQL's sources).
+fn options_mode(node: &SyntaxNode) -> LockMode {
+    const GENTLE: [&str; 7] = [
+        "fillfactor",
+        "parallel_workers",
+        "toast_tuple_target",
+        "log_autovacuum_min_duration",
+        "deduplicate_items",
+        "n_distinct",
+        "n_distinct_inherited",
+    ];
+    let is_gentle = |name: &str| {
+        let name = name.trim_start_matches("toast.");
+        GENTLE.contains(&name) || name.starts_with("autovacuum_") || name.starts_with("vacuum_")
+    };
+    let names = all(node, K::ATTRIBUTE_NAME).map(|one| one.text().to_string().to_ascii_lowercase());
+    if names.into_iter().all(|name| is_gentle(name.trim())) {
+        LockMode::ShareUpdateExclusive
+    } else {
+        LockMode::AccessExclusive
+    }
+}
+
 fn altered_index(statement: &SyntaxNode) -> Vec<Lock> {
-    let gentle = says(statement, K::RENAME_KW)
-        || says(statement, K::ATTACH_KW)
-        || says(statement, K::STATISTICS_KW)
-        || find(statement, K::SET_OPTIONS).is_some();
-    let mode = if gentle { LockMode::ShareUpdateExclusive } else { LockMode::AccessExclusive };
-    let attaches = says(statement, K::ATTACH_KW);
+    let is = |kind| find(statement, kind).is_some();
+    let attaches = is(K::ATTACH_INDEX_PARTITION);
+    let mode = if attaches || is(K::INDEX_RENAME_TO) || is(K::SET_STATISTICS) {
+        LockMode::ShareUpdateExclusive
+    } else if is(K::SET_OPTIONS) || is(K::RESET_OPTIONS) {
+        options_mode(statement)
+    } else {
+        LockMode::AccessExclusive
+    };
     let mut indexes = all(statement, K::INDEX_REF).filter_map(|one| name(&one));
     let own = lock(indexes.next(), mode);
     let leaf = lock(indexes.next().filter(|_| attaches), LockMode::AccessExclusive);

@@ -316,7 +316,12 @@ impl Reading<'_> {
     }
 }
 
+/// What hides whether it has done something, or says more than an act keeps, is none.
 fn act(node: &SyntaxNode) -> Act {
+    let hides = [SyntaxKind::IF_EXISTS, SyntaxKind::IF_NOT_EXISTS, SyntaxKind::REINDEX_OPTION_TABLESPACE];
+    if hides.iter().any(|&kind| tree::find(node, kind).is_some()) {
+        return Act::Other;
+    }
     match node.kind() {
         SyntaxKind::CREATE_INDEX => new_index(node).map_or(Act::Other, Act::CreateIndex),
         SyntaxKind::DROP_INDEX => Act::DropIndex(
@@ -339,7 +344,7 @@ fn new_index(node: &SyntaxNode) -> Option<NewIndex> {
     Some(NewIndex {
         name: name.map(|one| one.name).unwrap_or_default(),
         table: tree::name(&table)?,
-        unique: tree::says(node, SyntaxKind::UNIQUE_KW),
+        unique: node.children_with_tokens().any(|one| one.kind() == SyntaxKind::UNIQUE_KW),
         definition: text.get(after..)?.trim().trim_end_matches(';').trim_end().to_owned(),
     })
 }

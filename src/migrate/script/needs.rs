@@ -46,14 +46,13 @@ pub(super) fn controls_transaction(statement: &SyntaxNode) -> bool {
     )
 }
 
-/// Whether `statement` changes the session and not the database: what comes after it would depend on its having run in
-/// the same session.
+/// Whether `statement` changes the session, or its transaction, and not the database: what comes after it would depend on
+/// its having run in the same one.
 pub(super) fn changes_session(statement: &SyntaxNode) -> bool {
-    match statement.kind() {
-        K::SET => find(statement, K::LOCAL_SCOPE).is_none(),
-        K::RESET | K::DISCARD | K::LISTEN | K::UNLISTEN | K::DECLARE | K::DEALLOCATE => true,
-        _ => false,
-    }
+    matches!(
+        statement.kind(),
+        K::SET | K::RESET | K::DISCARD | K::LISTEN | K::UNLISTEN | K::DECLARE | K::DEALLOCATE
+    )
 }
 
 /// Whether `statement` reads data that follows it, which a migration's file does not hold.

@@ -111,4 +111,9 @@ fn locks_are_the_strongest_that_an_action_needs() {
     assert_eq!(locks("INSERT INTO a.b SELECT * FROM a.c"), ["ROW EXCLUSIVE a.b"]);
     assert_eq!(locks("LOCK TABLE a.b IN SHARE ROW EXCLUSIVE MODE"), ["SHARE ROW EXCLUSIVE a.b"]);
     assert!(locks("CREATE TABLE a.b (c INT)").is_empty());
+    assert_eq!(locks("ALTER INDEX a.i SET (fastupdate = off)"), ["ACCESS EXCLUSIVE a.i"]);
+    assert_eq!(locks("ALTER INDEX a.i SET (fillfactor = 90)"), ["SHARE UPDATE EXCLUSIVE a.i"]);
+    assert_eq!(locks("ALTER TABLE a.b SET (user_catalog_table = on)"), ["ACCESS EXCLUSIVE a.b"]);
+    assert_eq!(locks("ALTER TABLE a.b SET (toast.autovacuum_enabled = off)"), ["SHARE UPDATE EXCLUSIVE a.b"]);
+    assert_eq!(locks("ALTER TABLE a.b ALTER statistics SET NOT NULL"), ["ACCESS EXCLUSIVE a.b"]);
 }

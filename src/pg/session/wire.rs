@@ -9,7 +9,7 @@ use futures_util::stream::{self, BoxStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
-use tokio_postgres::error::DbError;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{AsyncMessage, Connection, Error};
 
 /// Writes what a [`Session`](super::Session) asks and reads what the server answers, while somebody polls it.
@@ -84,11 +84,13 @@ impl Wire {
     }
 }
 
-/// Warnings are for people, with what the server proposes; notices for those who ask for them.
+/// Warnings are for people, with what the server proposes; notices for those who ask for them. That a ROLLBACK to be sure
+/// had nothing to roll back is no news.
 fn log(notice: &DbError) {
+    let nothing_to_roll_back = notice.code() == &SqlState::NO_ACTIVE_SQL_TRANSACTION;
     let hint = notice.hint().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
     match notice.severity() {
-        "WARNING" => tracing::warn!("{}{hint}", notice.message()),
+        "WARNING" if !nothing_to_roll_back => tracing::warn!("{}{hint}", notice.message()),
         severity => tracing::info!("{severity}: {}{hint}", notice.message()),
     }
 }
