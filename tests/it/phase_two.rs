@@ -11,7 +11,7 @@ use crate::harness::{Server, spec};
 
 const FIRST: i64 = 12;
 pub(crate) const LAST: i64 = 25;
-const SIZES: Sizes = Sizes { users: 20, media: 2_400, user_media: 1_000 };
+const SIZES: Sizes = Sizes { users: 20, media: 1_200, user_media: 1_000 };
 
 /// Applies what is pending up to `last`.
 pub(crate) async fn apply(target: &Target, last: i64) -> anyhow::Result<()> {
@@ -88,7 +88,7 @@ async fn every_step_gives_the_schema_that_the_plan_says_and_loses_nothing() {
                 'playtime_hours', g.playtime_hours, 'narrator', a.narrator, 'duration_minutes', a.duration_minutes,
                 'label', a.label, 'venue', e.venue, 'capacity', e.capacity, 'event_type', e.event_type,
                 'runtime_minutes', s.runtime_minutes, 'genres', s.genres))";
-    assert_eq!(one::<i64>(&session, put_together).await, 2_400);
+    assert_eq!(one::<i64>(&session, put_together).await, 1_200);
     let refused = datagen::generate(&Run::silent(), &target, &spec(42, SIZES)).await.unwrap_err().to_string();
     assert!(refused.contains("generate at version 21"), "{refused}");
     for table in ["books", "games", "audio", "events", "screen"] {
