@@ -206,9 +206,10 @@ async fn a_server_that_does_not_archive_is_received_from_and_drilled() {
     // Killed, and what was written meanwhile is fetched by the next: the slot has kept it.
     receiving.kill().unwrap();
     receiving.wait().unwrap();
+    // Counted before there is more: the killed one's program may live for a moment, and fetch it already.
+    let before = segments(&dir).len();
     let session = server.session(&target.dbname).await;
     session.batch_execute("CREATE TABLE meanwhile (); SELECT pg_switch_wal()").await.unwrap();
-    let before = segments(&dir).len();
     let mut receiving = receive();
     while segments(&dir).len() <= before {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
