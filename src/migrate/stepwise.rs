@@ -116,33 +116,35 @@ pub(super) fn way(statement: &Statement) -> Way<'_> {
 async fn one(work: &Work<'_>, statement: &Statement, stood: Option<&Known>) -> anyhow::Result<()> {
     match way(statement) {
         Way::Plain => plain(work, statement, stood).await,
-        way => whole(work, statement, carry_out(work, statement, way)).await,
+        way => whole(work, statement, way).await,
     }
 }
 
-async fn carry_out(work: &Work<'_>, statement: &Statement, way: Way<'_>) -> anyhow::Result<()> {
+/// What its parts wait for is noted with each of them; what batches wait for goes to `waits`.
+async fn carry_out(
+    work: &Work<'_>,
+    statement: &Statement,
+    way: Way<'_>,
+    waits: &mut Waits,
+) -> anyhow::Result<()> {
     match (way, &statement.form) {
         (Way::Create(index, jobs), _) => online::create(work, index, jobs).await,
         (Way::Drop(name), _) => online::drop_index(work, name).await,
         (Way::Rebuild(name, jobs), _) => online::rebuild(work, name, jobs).await,
         (Way::Sweep { check }, Form::Backfill(sweep) | Form::Check(sweep)) => {
-            super::sweep::run(work, sweep, &statement.sql, check).await
+            super::sweep::run(work, sweep, &statement.sql, check, waits).await
         }
         (Way::Sweep { .. } | Way::Plain, _) => Ok(()),
     }
 }
 
 /// Notes a statement that consists of steps, before and after.
-async fn whole(
-    work: &Work<'_>,
-    statement: &Statement,
-    steps: impl Future<Output = anyhow::Result<()>>,
-) -> anyhow::Result<()> {
-    let name = work.statement_name();
+async fn whole(work: &Work<'_>, statement: &Statement, way: Way<'_>) -> anyhow::Result<()> {
+    let (name, mut waits) = (work.statement_name(), Waits::default());
     work.journal.begin_step(&name, &statement.sql, work.hands.pid).await?;
-    let done = steps.await;
+    let done = carry_out(work, statement, way, &mut waits).await;
     let ending = done.as_ref().map_or_else(ending, |()| Ending::Done);
-    let noted = work.journal.end_step(&name, &ending, &Waits::default()).await;
+    let noted = work.journal.end_step(&name, &ending, &waits).await;
     done?;
     Ok(noted?)
 }
@@ -213,13 +215,8 @@ mod tests {
 
     fn known(steps: &[(&str, &str, &str)]) -> HashMap<String, Known> {
         let one = |&(step, sql, outcome): &(&str, &str, &str)| {
-            let known = Known {
-                digest: journal::digest(sql),
-                sql: sql.to_owned(),
-                outcome: outcome.to_owned(),
-                pid: 1,
-                alive: false,
-            };
+            let known =
+                Known { digest: journal::digest(sql), sql: sql.to_owned(), outcome: outcome.to_owned() };
             (step.to_owned(), known)
         };
         steps.iter().map(one).collect()

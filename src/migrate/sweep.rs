@@ -40,7 +40,14 @@ const SHOWN: usize = 10;
 const MOST_WRONG: usize = 100;
 
 /// Carries out the statement under way for every range of keys of its table; a check fails when it finds a row.
-pub(super) async fn run(work: &Work<'_>, sweep: &Sweep, sql: &str, is_check: bool) -> anyhow::Result<()> {
+/// What its batches wait for goes to `waits`.
+pub(super) async fn run(
+    work: &Work<'_>,
+    sweep: &Sweep,
+    sql: &str,
+    is_check: bool,
+    waits: &mut Waits,
+) -> anyhow::Result<()> {
     let mut walk = Walk::begin(work, sweep, sql, is_check).await?;
     let total = walk.estimate().await?;
     let progress = work.run.task(
@@ -52,7 +59,7 @@ pub(super) async fn run(work: &Work<'_>, sweep: &Sweep, sql: &str, is_check: boo
     loop {
         work.run.check()?;
         let since = Instant::now();
-        let Some(batch) = walk.next().await? else { return Ok(()) };
+        let Some(batch) = walk.next(waits).await? else { return Ok(()) };
         progress.advance(batch.keys);
         if !batch.wrong.is_empty() {
             return Err(wrong(sweep, &batch.wrong));
@@ -169,12 +176,17 @@ impl<'a> Walk<'a> {
     }
 
     /// Does the next batch, again while others are in the way; `None` when no key is left.
-    async fn next(&mut self) -> anyhow::Result<Option<Batch>> {
+    async fn next(&mut self, all: &mut Waits) -> anyhow::Result<Option<Batch>> {
         let policy = self.work.brisk();
-        let (mut waits, mut retries) = (Waits::default(), policy.retries());
+        let mut retries = policy.retries();
         self.hands.follow(&policy).await?;
         loop {
-            let stop = match self.attempt(&mut waits).await {
+            // Each attempt may wait anew: its limit is on what it waits itself.
+            let mut waits = Waits::default();
+            let done = self.attempt(&mut waits).await;
+            policy.at_least(&done, &mut waits);
+            all.merge(waits.clone());
+            let stop = match done {
                 Ok(done) => return Ok(done),
                 Err(stop) => stop,
             };

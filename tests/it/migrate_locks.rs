@@ -1,8 +1,42 @@
 //! The locks that a plan claims of a statement, held against those that the server takes.
 
+use std::process::Stdio;
+
 use omtdb::migrate::script;
 
+use crate::harness::{command, text};
+use crate::migrate::code;
 use crate::migrate_online::place;
+
+/// Batches that take longer than a look at them.
+const FILL: &str = "-- omtdb: backfill s.plain by id batch=250\n\
+    UPDATE s.plain SET v = v + 1 WHERE id BETWEEN $1 AND $2 AND pg_sleep(0.001) IS NOT NULL";
+
+#[tokio::test]
+async fn a_batch_that_gave_way_again_and_again_is_done_when_nobody_is_in_the_way() {
+    let place = place(("V2__fill.sql", FILL)).await;
+    let (holder, session) = (place.session().await, place.session().await);
+    holder.batch_execute("BEGIN; UPDATE s.plain SET v = v WHERE id = 1").await.unwrap();
+    let limits = ["--lock-timeout", "60ms", "--lock-budget", "30s", "--duty", "100"];
+    let mut apply = command();
+    apply.args(place.args("apply")).args(limits).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let runner = apply.spawn().unwrap();
+    let waiting = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted";
+    for waits in [true, false].repeat(4) {
+        while session.query_one(waiting, &[]).await.unwrap().get::<_, bool>(0) != waits {
+            tokio::task::yield_now().await;
+        }
+    }
+    holder.batch_execute("COMMIT").await.unwrap();
+    let output = runner.wait_with_output().unwrap();
+    assert_eq!(code(&output), Some(0), "{}", text(&output));
+    let noted = "SELECT lock_wait_ms >= 4 * 60, blockers[1] LIKE '%omtdb/test%' FROM omtdb.migration_step
+                 WHERE step = '1' ORDER BY run DESC LIMIT 1";
+    let noted = session.query_one(noted, &[]).await.unwrap();
+    assert!(noted.get::<_, bool>(0) && noted.get::<_, bool>(1), "the journal has what batches waited for");
+    let once = "SELECT bool_and(v = id % 7 + 1) FROM s.plain";
+    assert!(session.query_one(once, &[]).await.unwrap().get::<_, bool>(0));
+}
 
 /// Statements, and the relations whose locks are claimed of them.
 const LOCKING: &[&str] = &[

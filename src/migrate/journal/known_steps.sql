@@ -1,11 +1,9 @@
 -- known_steps: the last that is known of each step of a subject: version $1; or index $2 where that is null, since work on
 -- it was last done. What was held in a transaction that never ended, or was taken back, never was.
 SELECT DISTINCT ON (s.step)
-    s.step, s.digest, s.sql, s.outcome, s.backend_pid,
-    a.pid IS NOT NULL AS alive
+    s.step, s.digest, s.sql, s.outcome
 FROM omtdb.migration_step AS s
 JOIN omtdb.migration_run AS r ON r.id = s.run
-LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = s.backend_pid AND a.backend_start = s.backend_start
 WHERE r.version IS NOT DISTINCT FROM $1::int8
     AND (
         $1::int8 IS NOT NULL

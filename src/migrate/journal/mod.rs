@@ -111,10 +111,6 @@ pub(super) struct Known {
     pub(super) sql: String,
     /// `running`, `done`, `failed`, …
     pub(super) outcome: String,
-    /// The session that was at it.
-    pub(super) pid: i32,
-    /// Whether that session is still there.
-    pub(super) alive: bool,
 }
 
 /// What a run's steps come to.
@@ -323,8 +319,6 @@ pub(super) async fn known(
                 digest: row.try_get("digest")?,
                 sql: row.try_get("sql")?,
                 outcome: row.try_get("outcome")?,
-                pid: row.try_get("backend_pid")?,
-                alive: row.try_get("alive")?,
             },
         ))
     };
