@@ -3,7 +3,7 @@
 //! tokio's timers are precise to a millisecond, which would be the better part of a response time. Linux wakes a waiting
 //! runtime through a timer descriptor within some 60 us; elsewhere tokio's timer has to do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[cfg(target_os = "linux")]
 pub(super) use self::precise::Alarm;
@@ -69,10 +69,16 @@ impl Alarm {
     }
 }
 
+impl Alarm {
+    /// Sleeps until `moment`. Cancel safe.
+    pub(super) async fn sleep_until(&mut self, moment: Instant) -> anyhow::Result<()> {
+        let left = moment.saturating_duration_since(Instant::now());
+        if left.is_zero() { Ok(()) } else { self.sleep(left).await }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio_util::sync::CancellationToken;
 
+use super::alarm::Alarm;
 use super::drift::Teller;
 use super::line::{Line, Outcome};
 use super::outage::Outage;
@@ -161,10 +162,12 @@ impl Worker {
     async fn beat(&self, orders: &Orders) -> anyhow::Result<()> {
         let Some(start) = self.began(orders.start.clone()).await else { return Ok(()) };
         let measured = start + self.shared.course.warmup();
-        tokio::time::sleep_until(measured.into()).await;
+        // Not by the runtime's timers: while one of them is set, each wait for an answer sets and stops one of the system's.
+        let mut alarm = Alarm::new()?;
+        alarm.sleep_until(measured).await?;
         self.since.set(Some((cpu_time()?, Instant::now())));
         for second in 0.. {
-            tokio::time::sleep_until((measured + Duration::from_secs(second + 1)).into()).await;
+            alarm.sleep_until(measured + Duration::from_secs(second + 1)).await?;
             let pulse = self.tally.pulse(second, self.pace.queue())?;
             if orders.pulses.send(pulse).is_err() {
                 break;
