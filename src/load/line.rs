@@ -1,19 +1,16 @@
 //! A connection of the load with everything prepared on it.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use futures_util::pin_mut;
-use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::drift::Teller;
-use super::statement::Form;
 use super::worker::{Sent, Shared};
-use crate::pg::error::Doing as _;
-use crate::pg::{PgError, Session, Wire};
+use crate::pg::error::{Doing as _, Result};
+use crate::pg::{Cancel, Frontend, PgError};
 use crate::scenario::draw::Value;
-use crate::scenario::{PlanCache, Protocol, Retry};
+use crate::scenario::{PlanCache, Retry};
 
 /// Executions of each statement on each connection before the load starts: PostgreSQL plans the first five for their
 /// values and may keep one plan from the sixth on, and that change belongs to no measurement.
@@ -21,12 +18,10 @@ const PLAN_CACHE_RUNS: u64 = 6;
 /// How long the server may take to end a cancelled statement before the connection is dropped, and asked how often.
 const CANCEL_PATIENCE: (u32, Duration) = (5, Duration::from_secs(1));
 
-/// A session, and each operation of the mix as it is sent over it.
+/// A connection, and what it takes to send operations over it.
 pub(super) struct Line {
-    session: Session,
-    /// Moved by whoever waits for an answer, so that an answer wakes one task.
-    wire: Wire,
-    ops: Vec<Vec<Form>>,
+    frontend: Frontend,
+    cancel: Cancel,
     /// Room for the values of one statement.
     values: Vec<Value>,
 }
@@ -35,7 +30,7 @@ pub(super) struct Line {
 pub(super) enum Outcome {
     Done,
     /// The server refused.
-    Refused(tokio_postgres::Error),
+    Refused(PgError),
     /// The connection broke, or the server does not even end the statement when asked.
     Lost(PgError),
 }
@@ -48,17 +43,16 @@ impl Outcome {
     /// How long to pause before the next attempt; `None` when there is none. `before` attempts were made after the first.
     pub(super) fn again(&self, retry: &Retry, before: u32) -> Option<Duration> {
         let Self::Refused(error) = self else { return None };
-        let code = error.code()?.code();
+        let code = error.sqlstate()?;
         let is_named = retry.on.iter().any(|state| state == code);
         (is_named && before < retry.most).then(|| retry.backoff.saturating_mul(1 << before.min(20)))
     }
 
     /// SQLSTATE and message, without detail and hint.
     pub(super) fn in_one_line(self) -> String {
-        let error: PgError = match self {
+        let error = match self {
             Self::Done => return String::new(),
-            Self::Refused(error) => error.into(),
-            Self::Lost(error) => error,
+            Self::Refused(error) | Self::Lost(error) => error,
         };
         match error.refusal() {
             Some(refusal) => format!("{} {}", refusal.sqlstate, refusal.message),
@@ -75,123 +69,90 @@ impl Line {
         teller: Option<&Teller>,
         stop: &CancellationToken,
     ) -> Result<Option<Self>, PgError> {
-        let (session, wire) = tokio::select! {
-            connected = Session::connect_by_wire(&shared.target, &shared.purpose) => connected?,
+        let frontend = tokio::select! {
+            connected = Frontend::connect(&shared.target, &shared.purpose) => connected?,
             () = stop.cancelled() => return Ok(None),
         };
-        let mut line = Self { session, wire, ops: Vec::new(), values: Vec::new() };
-        let prepared = line.prepare(shared, stop).await;
+        let mut line = Self { cancel: frontend.cancel(), frontend, values: Vec::new() };
+        let prepared = line.prepare(shared, teller, stop).await;
         if stop.is_cancelled() {
             line.close().await;
             return Ok(None);
         }
         prepared?;
-        if let Some(teller) = teller {
-            line.tell(teller, stop).await?;
-        }
         Ok(Some(line))
     }
 
-    /// Has the plans of some executions told from now on.
-    async fn tell(&mut self, teller: &Teller, stop: &CancellationToken) -> Result<(), PgError> {
-        let set = self.session.batch_execute(&teller.settings);
-        let set = or_cancelled(&self.session, &mut self.wire, stop, set).await;
-        self.wire.tell(teller.notices.clone());
-        set.doing(|| "load auto_explain".to_owned())
-    }
-
     pub(super) async fn close(self) {
-        self.session.close().await;
-        self.wire.end().await;
+        self.frontend.close().await;
     }
 
-    async fn prepare(&mut self, shared: &Shared, stop: &CancellationToken) -> Result<(), PgError> {
+    async fn prepare(
+        &mut self,
+        shared: &Shared,
+        teller: Option<&Teller>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
         if let Some(mode) = plan_cache_mode(shared.plan_cache) {
-            let set = self.session.batch_execute(mode);
-            or_cancelled(&self.session, &mut self.wire, stop, set)
-                .await
-                .doing(|| "set plan_cache_mode".to_owned())?;
+            self.set(mode, stop).await.doing(|| "set plan_cache_mode".to_owned())?;
         }
-        for (index, op) in shared.ops.iter().enumerate() {
-            let forms = if op.is_sent { self.forms(op, shared.protocol, stop).await? } else { Vec::new() };
-            self.ops.push(forms);
-            if op.is_sent {
-                self.settle(index, op, stop).await?;
+        for op in shared.ops.iter().filter(|op| op.is_sent) {
+            for statement in &op.statements {
+                let prepare = statement.prepare(&mut self.frontend);
+                or_cancelled(&self.cancel, stop, prepare).await.doing(|| format!("prepare {}", op.name))?;
             }
+            self.settle(op, stop).await?;
+        }
+        // Plans are told from now on only: the first ones are not those of the load.
+        if let Some(teller) = teller {
+            self.set(&teller.settings, stop).await.doing(|| "load auto_explain".to_owned())?;
+            self.frontend.tell(teller.notices.clone());
         }
         Ok(())
     }
 
-    async fn forms(
-        &mut self,
-        op: &Sent,
-        protocol: Protocol,
-        stop: &CancellationToken,
-    ) -> Result<Vec<Form>, PgError> {
-        let mut forms = Vec::new();
-        for text in &op.statements {
-            forms.push(match protocol {
-                Protocol::Prepared => {
-                    let prepare = self.session.prepare(&text.sql);
-                    let prepared = or_cancelled(&self.session, &mut self.wire, stop, prepare).await;
-                    Form::Prepared(prepared.doing(|| format!("prepare {}", op.name))?)
-                }
-                Protocol::Unnamed => Form::Unnamed,
-                Protocol::Simple => Form::simple(text),
-            });
-        }
-        Ok(forms)
+    async fn set(&mut self, settings: &str, stop: &CancellationToken) -> Result<(), Unanswered> {
+        or_cancelled(&self.cancel, stop, self.frontend.simple(settings)).await
     }
 
     /// Executes an operation until its plans are chosen.
-    async fn settle(&mut self, index: usize, op: &Sent, stop: &CancellationToken) -> Result<(), PgError> {
+    async fn settle(&mut self, op: &Sent, stop: &CancellationToken) -> Result<()> {
         for i in 0..PLAN_CACHE_RUNS {
-            let outcome = self.perform(op, index, u64::MAX - i, stop).await.map_err(|error| {
-                PgError::broken(format!("execute {} for the first time", op.name), error.to_string())
-            })?;
             // An operation that is refused is counted when it is measured.
-            if let Outcome::Lost(error) = outcome {
+            if let Outcome::Lost(error) = self.perform(op, u64::MAX - i, stop).await {
                 return Err(error.doing(format!("execute {} for the first time", op.name)));
             }
         }
         Ok(())
     }
 
-    /// Executes `op`, the operation with number `index`, with the values of execution `i`.
-    pub(super) async fn perform(
-        &mut self,
-        op: &Sent,
-        index: usize,
-        i: u64,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<Outcome> {
-        let Self { session, wire, ops, values } = self;
-        let forms = ops.get(index).context("an operation outside the mix was drawn")?;
+    /// Executes `op` with the values of execution `i`.
+    pub(super) async fn perform(&mut self, op: &Sent, i: u64, stop: &CancellationToken) -> Outcome {
+        let Self { frontend, cancel, values } = self;
         let work = async {
             if op.transaction {
-                session.batch_execute("BEGIN").await?;
+                frontend.simple("BEGIN").await?;
             }
-            for (form, text) in forms.iter().zip(&op.statements) {
-                form.execute(session, text, i, values).await?;
+            for statement in &op.statements {
+                statement.execute(frontend, i, values).await?;
             }
             if op.transaction {
-                session.batch_execute("COMMIT").await?;
+                frontend.simple("COMMIT").await?;
             }
             Ok(())
         };
-        let outcome = match or_cancelled(session, wire, stop, work).await {
-            Ok(()) => Outcome::Done,
-            Err(Unanswered::Failed(error)) if is_lost(session, &error) => Outcome::Lost(error.into()),
-            Err(Unanswered::Failed(error)) => Outcome::Refused(error),
-            Err(deaf) => Outcome::Lost(deaf.into()),
+        let refused = match or_cancelled(cancel, stop, work).await {
+            Ok(()) => return Outcome::Done,
+            Err(Unanswered::Failed(error)) if !frontend.is_lost() => error,
+            Err(lost) => return Outcome::Lost(lost.into()),
         };
-        if let (Outcome::Refused(_), true) = (&outcome, op.transaction) {
-            let undo = session.batch_execute("ROLLBACK");
-            if let Err(error) = or_cancelled(session, wire, stop, undo).await {
-                return Ok(Outcome::Lost(error.into()));
+        if op.transaction {
+            let undo = frontend.simple("ROLLBACK");
+            if let Err(error) = or_cancelled(cancel, stop, undo).await {
+                return Outcome::Lost(error.into());
             }
         }
-        Ok(outcome)
+        Outcome::Refused(refused)
     }
 }
 
@@ -207,7 +168,7 @@ fn plan_cache_mode(mode: PlanCache) -> Option<&'static str> {
 /// Why there is no answer.
 enum Unanswered {
     /// The server refused, or the connection broke.
-    Failed(tokio_postgres::Error),
+    Failed(PgError),
     /// The server does not even end the statement when asked.
     Deaf,
 }
@@ -215,21 +176,19 @@ enum Unanswered {
 impl From<Unanswered> for PgError {
     fn from(unanswered: Unanswered) -> Self {
         match unanswered {
-            Unanswered::Failed(error) => error.into(),
+            Unanswered::Failed(error) => error,
             Unanswered::Deaf => Self::broken("", "no answer, not even to the request to cancel"),
         }
     }
 }
 
-/// Awaits `work` on `session`; once the run is stopped, has the server end the statement first.
+/// Awaits `work`; once the run is stopped, has the server end the statement first.
 async fn or_cancelled<T>(
-    session: &Session,
-    wire: &mut Wire,
+    cancel: &Cancel,
     stop: &CancellationToken,
-    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    work: impl Future<Output = Result<T>>,
 ) -> Result<T, Unanswered> {
-    let work = wire.carry(work);
-    pin_mut!(work);
+    let mut work = pin!(work);
     tokio::select! {
         biased;
         done = &mut work => return done.map_err(Unanswered::Failed),
@@ -239,7 +198,7 @@ async fn or_cancelled<T>(
     for _ in 0..attempts {
         // A request that comes before the statement or after it has no effect: ask again.
         let asked = async {
-            if let Err(error) = session.cancel().await {
+            if let Err(error) = cancel.ask().await {
                 tracing::debug!("{error}");
             }
             (&mut work).await
@@ -249,10 +208,4 @@ async fn or_cancelled<T>(
         }
     }
     Err(Unanswered::Deaf)
-}
-
-/// The server ends a session with an error of class 57P a moment before the connection is seen to be closed.
-fn is_lost(session: &Session, error: &tokio_postgres::Error) -> bool {
-    let ended = |state: &SqlState| state.code().starts_with("57P") || state.code().starts_with("08");
-    session.is_closed() || error.is_closed() || error.code().is_some_and(ended)
 }

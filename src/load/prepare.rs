@@ -9,7 +9,7 @@ use super::outage::Outage;
 use super::pace::Demand;
 use super::run::Options;
 use super::schedule::{Course, Mix};
-use super::statement::Text;
+use super::statement::{Form, Text};
 use super::worker::{Sent, Shared};
 use crate::datagen::Model;
 use crate::pg::error::Doing as _;
@@ -40,7 +40,6 @@ pub(super) async fn shared(
         mix: Mix::new(scenario, options.seed),
         course,
         demand,
-        protocol: load.protocol,
         plan_cache: load.plan_cache,
         stop: CancellationToken::new(),
         outage: Outage::new(load.connections),
@@ -56,21 +55,25 @@ async fn sent(
     model: &Arc<Model>,
 ) -> anyhow::Result<Vec<Sent>> {
     let mut session = match protocol {
-        Protocol::Unnamed => Some(Session::connect(target, "bench").await?),
-        Protocol::Prepared | Protocol::Simple => None,
+        Protocol::Prepared | Protocol::Unnamed => Some(Session::connect(target, "bench").await?),
+        Protocol::Simple => None,
     };
-    let mut all = Vec::new();
+    let (mut all, mut numbers) = (Vec::new(), 0..);
     for op in &scenario.ops {
         let mut statements = Vec::new();
-        for statement in &op.statements {
+        for (statement, number) in op.statements.iter().zip(&mut numbers) {
             let types = match &mut session {
                 Some(session) if op.weight > 0 => {
                     types(session, &statement.sql).await.doing(|| format!("prepare {}", op.name))?
                 }
                 _ => Vec::new(),
             };
-            let drawing = Drawing::new(scenario, op, statement, seed, model);
-            statements.push(Text { sql: statement.sql.clone(), drawing, types });
+            statements.push(Text {
+                sql: statement.sql.clone(),
+                form: Form::of(protocol, &statement.sql, number),
+                drawing: Drawing::new(scenario, op, statement, seed, model),
+                types,
+            });
         }
         all.push(Sent {
             name: op.name.clone(),

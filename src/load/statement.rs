@@ -1,27 +1,28 @@
 //! A statement in the form in which it is sent, by one of three protocols.
 
-use futures_util::{StreamExt as _, pin_mut};
-use tokio_postgres::Statement as Prepared;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 
-use crate::pg::Session;
+use crate::pg::Frontend;
+use crate::pg::error::Result;
 use crate::pg::ident::literal;
 use crate::scenario::draw::{Drawing, Value};
-use crate::scenario::{Piece, pieces};
+use crate::scenario::{Piece, Protocol, pieces};
 
 /// A statement of an operation, for all connections alike.
 #[derive(Debug)]
 pub(super) struct Text {
     pub(super) sql: String,
+    pub(super) form: Form,
     pub(super) drawing: Drawing,
-    /// Types of its parameters, where they are sent with it.
+    /// Types of its parameters; none by the simple protocol.
     pub(super) types: Vec<Type>,
 }
 
-/// A statement as one connection sends it.
+/// How a statement is sent.
+#[derive(Debug)]
 pub(super) enum Form {
-    /// By its name.
-    Prepared(Prepared),
+    /// By the name under which each connection has prepared it.
+    Prepared(String),
     /// With its text and the types of its parameters.
     Unnamed,
     /// With the values in its text.
@@ -29,48 +30,40 @@ pub(super) enum Form {
 }
 
 impl Form {
-    pub(super) fn simple(text: &Text) -> Self {
-        Self::Simple(pieces(&text.sql))
+    /// The form of the statement with number `number` of a scenario.
+    pub(super) fn of(protocol: Protocol, sql: &str, number: usize) -> Self {
+        match protocol {
+            Protocol::Prepared => Self::Prepared(format!("s{number}")),
+            Protocol::Unnamed => Self::Unnamed,
+            Protocol::Simple => Self::Simple(pieces(sql)),
+        }
+    }
+}
+
+impl Text {
+    /// Makes it ready to be executed over `frontend`.
+    pub(super) async fn prepare(&self, frontend: &mut Frontend) -> Result<()> {
+        match &self.form {
+            Form::Prepared(name) => frontend.prepare(name, &self.sql, &self.types).await,
+            Form::Unnamed | Form::Simple(_) => Ok(()),
+        }
     }
 
-    /// Executes `text` with the values of execution `i` and lets go of the rows as they come. `values` is room that is used
+    /// Executes it with the values of execution `i` and lets go of the rows as they come. `values` is room that is used
     /// again.
     pub(super) async fn execute(
         &self,
-        session: &Session,
-        text: &Text,
+        frontend: &mut Frontend,
         i: u64,
         values: &mut Vec<Value>,
-    ) -> Result<(), tokio_postgres::Error> {
+    ) -> Result<()> {
         values.clear();
-        text.drawing.draw(i, values);
-        match self {
-            Self::Prepared(statement) => {
-                let bound = values.iter().map(|value| value as &(dyn ToSql + Sync));
-                let rows = session.query_raw(statement, bound).await?;
-                pin_mut!(rows);
-                while let Some(row) = rows.next().await {
-                    row?;
-                }
-            }
-            Self::Unnamed => {
-                let values = values.iter().map(|value| value as &(dyn ToSql + Sync));
-                let bound = values.zip(text.types.iter().cloned());
-                let rows = session.query_typed_raw(&text.sql, bound).await?;
-                pin_mut!(rows);
-                while let Some(row) = rows.next().await {
-                    row?;
-                }
-            }
-            Self::Simple(pieces) => {
-                let messages = session.simple_query_raw(&written(pieces, values)).await?;
-                pin_mut!(messages);
-                while let Some(message) = messages.next().await {
-                    message?;
-                }
-            }
+        self.drawing.draw(i, values);
+        match &self.form {
+            Form::Prepared(name) => frontend.execute(name, &self.types, values).await,
+            Form::Unnamed => frontend.execute_unnamed(&self.sql, &self.types, values).await,
+            Form::Simple(pieces) => frontend.simple(&written(pieces, values)).await,
         }
-        Ok(())
     }
 }
 

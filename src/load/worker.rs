@@ -25,7 +25,7 @@ use super::recorder::{Busy, Recorder, Times};
 use super::schedule::{Course, Mix};
 use super::statement::Text;
 use crate::pg::Target;
-use crate::scenario::{PlanCache, Protocol, Retry};
+use crate::scenario::{PlanCache, Retry};
 
 /// What all workers of one scenario share; nothing in it changes but the two at its end, which are touched when a
 /// connection is lost.
@@ -37,7 +37,6 @@ pub(super) struct Shared {
     pub(super) mix: Mix,
     pub(super) course: Course,
     pub(super) demand: Demand,
-    pub(super) protocol: Protocol,
     pub(super) plan_cache: PlanCache,
     /// Ends everything: an interrupt, the end of patience, or no connection for too long.
     pub(super) stop: CancellationToken,
@@ -255,7 +254,7 @@ impl Worker {
         let sent = if waited { start.elapsed() } else { free };
         let mut attempt = 0;
         let outcome = loop {
-            let outcome = line.perform(&self.shared.ops[op], op, job.i, &self.stop).await?;
+            let outcome = line.perform(&self.shared.ops[op], job.i, &self.stop).await;
             let Some(pause) = outcome.again(&self.shared.ops[op].retry, attempt) else { break outcome };
             self.pause(pause).await;
             attempt += 1;

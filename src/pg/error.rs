@@ -115,16 +115,21 @@ impl PgError {
 
 impl From<tokio_postgres::Error> for PgError {
     fn from(error: tokio_postgres::Error) -> Self {
-        let kind = match error.as_db_error() {
-            Some(db) => Kind::Server(Box::new(Refusal {
+        match error.as_db_error() {
+            Some(db) => Self::from(Refusal {
                 sqlstate: db.code().code().to_owned(),
                 message: db.message().to_owned(),
                 detail: db.detail().map(str::to_owned),
                 hint: db.hint().map(str::to_owned),
-            })),
-            None => Kind::Broken(chain(&error)),
-        };
-        Self { doing: String::new(), kind, help: None }
+            }),
+            None => Self::broken("", chain(&error)),
+        }
+    }
+}
+
+impl From<Refusal> for PgError {
+    fn from(refusal: Refusal) -> Self {
+        Self { doing: String::new(), kind: Kind::Server(Box::new(refusal)), help: None }
     }
 }
 
@@ -199,7 +204,7 @@ mod tests {
             detail: Some("why".to_owned()),
             hint: Some("do".to_owned()),
         };
-        PgError { doing: "read the catalog".to_owned(), kind: Kind::Server(Box::new(refusal)), help: None }
+        PgError::from(refusal).doing("read the catalog")
     }
 
     #[test]

@@ -18,6 +18,6 @@ pub use cluster::Cluster;
 pub use error::PgError;
 pub use patience::Patience;
 pub use programs::{Programs, ProgramsError};
-pub use session::{Session, Wire};
+pub use session::{Cancel, Frontend, Session};
 pub use target::Target;
 pub use version::ServerVersion;

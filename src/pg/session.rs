@@ -2,6 +2,12 @@
 
 mod connect;
 mod failure;
+mod framing;
+mod frontend;
+mod notice;
+mod road;
+mod said;
+mod tap;
 mod wire;
 
 use std::ops::{Deref, DerefMut};
@@ -10,8 +16,10 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::{CancelToken, Client, SimpleQueryMessage};
 
-use self::connect::Encryption;
-pub use self::wire::Wire;
+pub use self::frontend::Frontend;
+use self::road::Road;
+use self::tap::{Settled, Tap};
+use self::wire::Wire;
 use super::error::{Doing as _, PgError, Result};
 use super::target::Target;
 use super::version::ServerVersion;
@@ -20,10 +28,9 @@ use super::version::ServerVersion;
 /// under way on the server goes on unless it is cancelled first ([`Session::cancel`]).
 pub struct Session {
     client: Client,
-    /// The task that moves its bytes, unless its user does.
-    driver: Option<JoinHandle<()>>,
-    cancel: CancelToken,
-    encryption: Encryption,
+    /// The task that moves its bytes.
+    driver: JoinHandle<()>,
+    cancel: Cancel,
     version: ServerVersion,
 }
 
@@ -33,30 +40,8 @@ impl Session {
     /// # Errors
     /// When no host answers, the server refuses, or its version is not supported.
     pub async fn connect(target: &Target, purpose: &str) -> Result<Self> {
-        let (session, wire) = Self::connect_by_wire(target, purpose).await?;
-        Ok(Self { driver: Some(wire.spawn()), ..session })
-    }
-
-    /// Connects as [`Session::connect`] does, and leaves it to the caller to have the bytes moved ([`Wire::carry`]).
-    ///
-    /// # Errors
-    /// As with [`Session::connect`].
-    pub async fn connect_by_wire(target: &Target, purpose: &str) -> Result<(Self, Wire)> {
-        let connect::Opened { client, mut wire, encryption } = connect::open(target, purpose).await?;
-        let version = wire.carry(version_of(&client)).await;
-        let version = version.doing(|| format!("read the version of {target}"))?;
-        if !version.is_supported() {
-            return Err(PgError::broken(
-                format!("connect to {target}"),
-                format!(
-                    "the server is PostgreSQL {version}; omtdb works with {} to {}",
-                    ServerVersion::OLDEST,
-                    ServerVersion::NEWEST
-                ),
-            ));
-        }
-        let cancel = client.cancel_token();
-        Ok((Self { client, driver: None, cancel, encryption, version }, wire))
+        let Greeted { client, wire, cancel, version } = greet(target, purpose).await?;
+        Ok(Self { client, driver: wire.spawn(), cancel, version })
     }
 
     /// What a session for `purpose` is called in `pg_stat_activity`.
@@ -86,17 +71,62 @@ impl Session {
     /// # Errors
     /// When the request cannot be sent.
     pub async fn cancel(&self) -> Result<()> {
-        self.encryption.cancel(&self.cancel).await.doing(|| "cancel the statement under way".to_owned())
+        self.cancel.ask().await
     }
 
     /// Ends the conversation and waits until it is over.
     pub async fn close(self) {
         drop(self.client);
         // The driver ends by itself once the client is gone; it has nothing left to say.
-        if let Some(driver) = self.driver {
-            drop(driver.await);
-        }
+        drop(self.driver.await);
     }
+}
+
+/// Asks a server to end what one of its sessions does.
+#[derive(Clone)]
+pub struct Cancel {
+    token: CancelToken,
+    road: Road,
+}
+
+impl Cancel {
+    /// As [`Session::cancel`].
+    ///
+    /// # Errors
+    /// As [`Session::cancel`].
+    pub async fn ask(&self) -> Result<()> {
+        let doing = || "cancel the statement under way".to_owned();
+        let stream =
+            self.road.open().await.map_err(|why| PgError::broken("", why.to_string())).doing(doing)?;
+        self.token.cancel_query_raw(Tap::new(stream), Settled).await.doing(doing)
+    }
+}
+
+/// A conversation that has begun.
+struct Greeted {
+    client: Client,
+    wire: Wire,
+    cancel: Cancel,
+    version: ServerVersion,
+}
+
+/// Connects to a server that we know how to work with.
+async fn greet(target: &Target, purpose: &str) -> Result<Greeted> {
+    let connect::Opened { client, mut wire, road } = connect::open(target, purpose).await?;
+    let version = wire.carry(version_of(&client)).await;
+    let version = version.doing(|| format!("read the version of {target}"))?;
+    if !version.is_supported() {
+        return Err(PgError::broken(
+            format!("connect to {target}"),
+            format!(
+                "the server is PostgreSQL {version}; omtdb works with {} to {}",
+                ServerVersion::OLDEST,
+                ServerVersion::NEWEST
+            ),
+        ));
+    }
+    let cancel = Cancel { token: client.cancel_token(), road };
+    Ok(Greeted { client, wire, cancel, version })
 }
 
 impl Deref for Session {

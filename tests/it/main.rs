@@ -25,6 +25,7 @@ mod drill_replica;
 mod evidence;
 mod explain;
 mod explain_scale;
+mod frontend;
 mod gate;
 mod gate_baseline;
 mod generate;

@@ -2,38 +2,22 @@
 
 use std::net::IpAddr;
 
+use tokio_postgres::Client;
 use tokio_postgres::config::{self, Config};
-use tokio_postgres::{CancelToken, Client, NoTls};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::failure::Failure;
+use super::road::{Encryption, Place, Road};
+use super::tap::{Settled, Tap};
 use super::wire::Wire;
 use crate::pg::error::{Doing as _, PgError};
 use crate::pg::target::{ChannelBinding, Endpoint, SessionAttrs, SslMode, Target};
 use crate::pg::tls;
 
-/// A connection in its two halves.
+/// A connection in its two halves, and how it was made.
 pub(super) struct Opened {
     pub(super) client: Client,
     pub(super) wire: Wire,
-    pub(super) encryption: Encryption,
-}
-
-/// How a connection is encrypted, and so its cancel requests.
-#[derive(Clone)]
-pub(super) enum Encryption {
-    Plain,
-    /// Where the server can, unless TLS is demanded.
-    Tls(MakeRustlsConnect),
-}
-
-impl Encryption {
-    pub(super) async fn cancel(&self, token: &CancelToken) -> Result<(), tokio_postgres::Error> {
-        match self {
-            Self::Plain => token.cancel_query(NoTls).await,
-            Self::Tls(tls) => token.cancel_query(tls.clone()).await,
-        }
-    }
+    pub(super) road: Road,
 }
 
 /// One way to talk to an address.
@@ -139,8 +123,7 @@ async fn limited(
     purpose: &str,
     attempt: Attempt,
 ) -> Result<Opened, Failure> {
-    let config = config(target, endpoint, address, purpose, attempt);
-    let connecting = connect(target, endpoint, &config, attempt);
+    let connecting = connect(target, endpoint, address, purpose, attempt);
     match target.connect_timeout {
         Some(limit) => match tokio::time::timeout(limit, connecting).await {
             Ok(connected) => connected,
@@ -153,20 +136,50 @@ async fn limited(
 async fn connect(
     target: &Target,
     endpoint: &Endpoint,
-    config: &Config,
+    address: Option<IpAddr>,
+    purpose: &str,
     attempt: Attempt,
 ) -> Result<Opened, Failure> {
-    let failed = |error| Failure::of(target, endpoint, error);
-    if attempt == Attempt::Plain {
-        let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
-        return Ok(Opened { client, wire: Wire::new(connection), encryption: Encryption::Plain });
+    let place = place(endpoint, address).ok_or_else(|| Failure::nowhere(endpoint))?;
+    let encryption = encryption(target, endpoint, address, attempt);
+    let encryption = encryption.map_err(|why| Failure::tls(endpoint, why))?;
+    let road = Road { place, keepalive: target.keepalive.clone(), encryption };
+    let stream = road.open().await.map_err(|blocked| Failure::blocked(target, endpoint, blocked))?;
+    let tap = Tap::new(stream);
+    match config(target, endpoint, purpose).connect_raw(tap.clone(), Settled).await {
+        Ok((client, connection)) => Ok(Opened { client, wire: Wire::new(connection, tap), road }),
+        Err(error) => Err(Failure::of(target, endpoint, error)),
     }
-    if let (SslMode::VerifyFull, Endpoint::Tcp { name: None, .. }) = (target.tls.mode, endpoint) {
-        return Err(Failure::tls(endpoint, "sslmode=verify-full needs a host's name beside its hostaddr"));
+}
+
+fn place(endpoint: &Endpoint, address: Option<IpAddr>) -> Option<Place> {
+    match endpoint {
+        Endpoint::Socket { dir, port } => Some(Place::Socket(dir.join(format!(".s.PGSQL.{port}")))),
+        Endpoint::Tcp { port, .. } => Some(Place::Tcp((address?, *port).into())),
     }
-    let tls = tls::connector(&target.tls).map_err(|why| Failure::tls(endpoint, why))?;
-    let (client, connection) = config.connect(tls.clone()).await.map_err(failed)?;
-    Ok(Opened { client, wire: Wire::new(connection), encryption: Encryption::Tls(tls) })
+}
+
+fn encryption(
+    target: &Target,
+    endpoint: &Endpoint,
+    address: Option<IpAddr>,
+    attempt: Attempt,
+) -> Result<Option<Encryption>, String> {
+    let is_demanded = match attempt {
+        Attempt::Plain => return Ok(None),
+        Attempt::Offered => false,
+        Attempt::Encrypted => true,
+    };
+    let name = match endpoint {
+        Endpoint::Tcp { name: Some(name), .. } => name.clone(),
+        _ if target.tls.mode == SslMode::VerifyFull => {
+            return Err("sslmode=verify-full needs a host's name beside its hostaddr".to_owned());
+        }
+        // rustls wants a name; what is verified of it is ours to say.
+        _ => address.map(|address| address.to_string()).unwrap_or_default(),
+    };
+    let tls = tls::connector(&target.tls)?;
+    Ok(Some(Encryption { tls, name, is_direct: target.tls.direct, is_demanded }))
 }
 
 /// `NAMEDATALEN` less one: longer names are cut by the server.
@@ -182,66 +195,25 @@ pub(super) fn application_name(target: &Target, purpose: &str) -> String {
     name
 }
 
-fn config(
-    target: &Target,
-    endpoint: &Endpoint,
-    address: Option<IpAddr>,
-    purpose: &str,
-    attempt: Attempt,
-) -> Config {
+/// What the library is told of a session on a stream of ours.
+fn config(target: &Target, endpoint: &Endpoint, purpose: &str) -> Config {
     let mut config = Config::new();
-    config.user(&target.user).dbname(&target.dbname).port(endpoint.port());
+    config.user(&target.user).dbname(&target.dbname);
     config.application_name(application_name(target, purpose));
-    match (endpoint, address) {
-        (Endpoint::Socket { dir, .. }, _) => config.host_path(dir),
-        (Endpoint::Tcp { name: Some(name), .. }, Some(address)) => config.host(name).hostaddr(address),
-        (Endpoint::Tcp { name: Some(name), .. }, None) => config.host(name),
-        // The crate wants a name for TLS; what is verified of it is ours to say.
-        (Endpoint::Tcp { name: None, .. }, Some(address)) => config.host(address.to_string()),
-        (Endpoint::Tcp { name: None, .. }, None) => &mut config,
-    };
     if let Some((password, _)) = target.password_for(endpoint) {
         config.password(password.expose());
     }
     if let Some(options) = &target.options {
         config.options(options);
     }
-    encrypt(&mut config, target, attempt);
-    keep_alive(&mut config, target);
-    config
-}
-
-fn encrypt(config: &mut Config, target: &Target, attempt: Attempt) {
-    config.ssl_mode(match attempt {
-        Attempt::Plain => config::SslMode::Disable,
-        Attempt::Offered => config::SslMode::Prefer,
-        Attempt::Encrypted => config::SslMode::Require,
-    });
-    if target.tls.direct {
-        config.ssl_negotiation(config::SslNegotiation::Direct);
-    }
+    // It asks the stream what to bind the password exchange to, and the server for nothing.
+    config.ssl_mode(config::SslMode::Require).ssl_negotiation(config::SslNegotiation::Direct);
     config.channel_binding(match target.channel_binding {
         ChannelBinding::Disable => config::ChannelBinding::Disable,
         ChannelBinding::Prefer => config::ChannelBinding::Prefer,
         ChannelBinding::Require => config::ChannelBinding::Require,
     });
-}
-
-fn keep_alive(config: &mut Config, target: &Target) {
-    let keepalive = &target.keepalive;
-    config.keepalives(!keepalive.off);
-    if let Some(idle) = keepalive.idle {
-        config.keepalives_idle(idle);
-    }
-    if let Some(interval) = keepalive.interval {
-        config.keepalives_interval(interval);
-    }
-    if let Some(count) = keepalive.count {
-        config.keepalives_retries(count);
-    }
-    if let Some(timeout) = keepalive.user_timeout {
-        config.tcp_user_timeout(timeout);
-    }
+    config
 }
 
 /// Whether the server is one of those asked for.

@@ -1,11 +1,11 @@
 //! Why there is no connection, and what to do about it.
 
-use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
+use super::road::Blocked;
 use crate::pg::error::PgError;
 use crate::pg::target::{Endpoint, Password, SessionAttrs, Source, SslMode, Target};
 use crate::pg::tls;
@@ -83,22 +83,26 @@ impl Failure {
         Self::new(endpoint, Stage::Tls, PgError::broken("", why))
     }
 
-    /// What the library reports of an attempt to reach `endpoint`.
+    /// The address was not reached.
+    pub(super) fn blocked(target: &Target, endpoint: &Endpoint, blocked: Blocked) -> Self {
+        match blocked {
+            Blocked::Unreachable(io) => no_answer(endpoint, &io),
+            Blocked::Plain => no_tls(target, endpoint),
+            Blocked::Handshake(io) => match rustls_error(&io) {
+                Some(rustls) => Self::tls(endpoint, tls::explain(&target.tls, rustls)),
+                None => Self::tls(endpoint, format!("the handshake of TLS failed: {io}")),
+            },
+        }
+    }
+
+    /// What the library reports of a conversation with `endpoint` that did not begin.
     pub(super) fn of(target: &Target, endpoint: &Endpoint, error: tokio_postgres::Error) -> Self {
         if error.as_db_error().is_some() {
             return Self::refused(target, endpoint, error.into());
         }
         // The library does not show which kind of error it is but in its text.
-        let kind = error.to_string();
-        let io = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-        match (kind.as_str(), io) {
-            ("error connecting to server", Some(io)) => no_answer(endpoint, io),
-            ("error performing TLS handshake", Some(io)) => match rustls_error(io) {
-                Some(rustls) => Self::tls(endpoint, tls::explain(&target.tls, rustls)),
-                None => Self::new(endpoint, Stage::Tls, error.into()),
-            },
-            ("error performing TLS handshake", None) => no_tls(target, endpoint),
-            ("invalid configuration", None) => no_password(target, endpoint),
+        match error.to_string().as_str() {
+            "invalid configuration" => no_password(target, endpoint),
             _ => Self::new(endpoint, Stage::Broken, error.into()),
         }
     }

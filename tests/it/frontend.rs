@@ -1,0 +1,160 @@
+//! The protocol itself, spoken to real servers.
+
+use omtdb::pg::error::Result;
+use omtdb::pg::{Frontend, PgError, Session};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_postgres::types::Type;
+
+use crate::harness::Server;
+use crate::secure::{PASSWORD, Secure};
+
+const NONE: &[i32] = &[];
+
+async fn connect(server: &Server) -> Frontend {
+    Frontend::connect(&server.cluster().target("postgres"), "frontend").await.unwrap()
+}
+
+/// Proves that questions and answers still belong together.
+async fn goes_on(frontend: &mut Frontend) {
+    assert!(!frontend.is_lost());
+    frontend.simple("SELECT 1").await.unwrap();
+    let refused = frontend.execute_unnamed("SELECT 1 / $1", &[Type::INT4], &[0]).await;
+    assert_eq!(refused.unwrap_err().sqlstate(), Some("22012"));
+    frontend.execute_unnamed("SELECT 1 / $1", &[Type::INT4], &[1]).await.unwrap();
+}
+
+fn text(error: Result<()>) -> String {
+    error.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn answers_of_any_kind_and_size_are_read_to_their_end() {
+    let server = Server::start();
+    let mut frontend = connect(&server).await;
+    let (notices, mut told) = unbounded_channel();
+    frontend.tell(notices);
+    for sql in [
+        "",
+        "-- nothing",
+        "SELECT 1; SELECT 2; CREATE TABLE t (a int)",
+        "SELECT repeat('x', 100000) FROM generate_series(1, 50)",
+        "SELECT 1 WHERE false",
+        "COPY (SELECT repeat('x', i) FROM generate_series(1, 3000) AS i) TO STDOUT",
+        "SET application_name = 'other'",
+        "DO $$ BEGIN RAISE WARNING 'told'; RAISE WARNING '%', repeat('y', 100000); END $$",
+    ] {
+        frontend.simple(sql).await.unwrap();
+        // Several statements are the simple protocol's alone.
+        if !sql.starts_with("SELECT 1; ") {
+            frontend.execute_unnamed(sql, &[], NONE).await.unwrap();
+        }
+    }
+    for _ in 0..2 {
+        assert_eq!(told.try_recv().unwrap(), "told");
+        assert_eq!(told.try_recv().unwrap().len(), 100_000);
+    }
+    assert!(told.try_recv().is_err());
+    goes_on(&mut frontend).await;
+}
+
+#[tokio::test]
+async fn a_statement_is_prepared_once_and_executed_again_and_again() {
+    let server = Server::start();
+    let mut frontend = connect(&server).await;
+    frontend.prepare("one", "SELECT 10 / $1::int FROM pg_catalog.pg_class", &[Type::INT4]).await.unwrap();
+    for divisor in 1..20 {
+        frontend.execute("one", &[Type::INT4], &[divisor]).await.unwrap();
+    }
+    assert_eq!(frontend.execute("one", &[Type::INT4], &[0]).await.unwrap_err().sqlstate(), Some("22012"));
+    let again = frontend.prepare("one", "SELECT 1", &[]).await;
+    assert_eq!(again.unwrap_err().sqlstate(), Some("42P05"));
+    goes_on(&mut frontend).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_refused_before_it_is() {
+    let server = Server::start();
+    let mut frontend = connect(&server).await;
+    frontend.prepare("one", "SELECT $1::int", &[Type::INT4]).await.unwrap();
+    assert!(text(frontend.execute("one", &[Type::INT4], NONE).await).contains("1 parameters, and 0 values"));
+    assert!(text(frontend.execute("one", &[Type::INT4], &["a"]).await).contains("int4"));
+    frontend.simple("SELECT\0 1").await.unwrap_err();
+    goes_on(&mut frontend).await;
+    let refused = text(frontend.simple("COPY pg_class FROM STDIN").await);
+    assert!(refused.contains("rows from its client") && frontend.is_lost(), "{refused}");
+    assert!(text(frontend.simple("SELECT 1").await).contains("closed"));
+}
+
+#[tokio::test]
+async fn what_the_server_says_between_two_answers_belongs_to_neither() {
+    let server = Server::start();
+    let (mut frontend, session) = (connect(&server).await, server.session("postgres").await);
+    frontend.simple("LISTEN news").await.unwrap();
+    for _ in 0..3 {
+        session.batch_execute(&format!("NOTIFY news, '{}'", "z".repeat(7_000))).await.unwrap();
+    }
+    goes_on(&mut frontend).await;
+}
+
+async fn ended_by(server: &Server, how: &str) -> (Frontend, Session) {
+    let (frontend, session) = (connect(server).await, server.session("postgres").await);
+    let ended = format!("SELECT {how} FROM pg_stat_activity WHERE application_name = 'omtdb/frontend'");
+    session.batch_execute(&ended).await.unwrap();
+    let left = "SELECT FROM pg_stat_activity WHERE application_name = 'omtdb/frontend'";
+    while session.query_opt(left, &[]).await.unwrap().is_some() {
+        tokio::task::yield_now().await;
+    }
+    (frontend, session)
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_says_why() {
+    let server = Server::start();
+    let (mut frontend, _session) = ended_by(&server, "pg_terminate_backend(pid)").await;
+    let error = frontend.simple("SELECT 1").await.unwrap_err();
+    assert_eq!((error.sqlstate(), frontend.is_lost()), (Some("57P01"), true), "{error}");
+    assert!(text(frontend.simple("SELECT 1").await).contains("closed"));
+    frontend.close().await;
+    let mut frontend = connect(&server).await;
+    let suicide = frontend.simple("SELECT pg_terminate_backend(pg_backend_pid())").await;
+    assert_eq!((suicide.unwrap_err().sqlstate(), frontend.is_lost()), (Some("57P01"), true));
+}
+
+#[tokio::test]
+async fn a_server_that_was_killed_is_lost() {
+    let server = Server::start();
+    let mut frontend = connect(&server).await;
+    server.kill_and_start_again();
+    let error = frontend.simple("SELECT 1").await.unwrap_err();
+    assert!(frontend.is_lost() && error.is_lost(), "{error}");
+}
+
+#[tokio::test]
+async fn encryption_reaches_its_statements_and_the_requests_to_cancel_them() {
+    let secure = Secure::start().await;
+    let ca = format!("sslrootcert={}", secure.home.join("ca.crt").display());
+    for more in ["sslmode=disable".to_owned(), format!("sslmode=verify-full channel_binding=require {ca}")] {
+        let conninfo = format!("{} user=joe {more}", secure.place());
+        let target = secure.target(&conninfo, &[("PGPASSWORD", PASSWORD)]);
+        let mut frontend = Frontend::connect(&target, "test").await.unwrap();
+        frontend.simple("SELECT repeat('x', 100000) FROM generate_series(1, 20)").await.unwrap();
+        let is_encrypted = !more.contains("disable");
+        let proof = format!(
+            "SELECT 1 / (ssl = {is_encrypted})::int FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid()"
+        );
+        frontend.simple(&proof).await.unwrap();
+        let (cancel, watcher) = (frontend.cancel(), secure.server.session("postgres").await);
+        let cancelled = async {
+            let asleep = "SELECT FROM pg_stat_activity WHERE usename = 'joe' AND wait_event = 'PgSleep'";
+            while watcher.query_opt(asleep, &[]).await.unwrap().is_none() {
+                tokio::task::yield_now().await;
+            }
+            cancel.ask().await
+        };
+        let (slept, asked): (_, Result<(), PgError>) =
+            tokio::join!(frontend.simple("SELECT pg_catalog.pg_sleep(600)"), cancelled);
+        asked.unwrap();
+        assert_eq!(slept.unwrap_err().sqlstate(), Some("57014"), "{more}");
+        goes_on(&mut frontend).await;
+    }
+}
