@@ -1,7 +1,13 @@
 //! The protocol itself, spoken to real servers.
 
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::time::Duration;
+
 use omtdb::pg::error::Result;
-use omtdb::pg::{Frontend, PgError, Session};
+use omtdb::pg::target::{self, Secret, Surroundings};
+use omtdb::pg::{Frontend, PgError, Session, Target};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_postgres::types::Type;
 
@@ -156,5 +162,60 @@ async fn encryption_reaches_its_statements_and_the_requests_to_cancel_them() {
         asked.unwrap();
         assert_eq!(slept.unwrap_err().sqlstate(), Some("57014"), "{more}");
         goes_on(&mut frontend).await;
+    }
+}
+
+/// A message of the server.
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    [&[tag][..], &i32::try_from(body.len() + 4).unwrap().to_be_bytes(), body].concat()
+}
+
+/// A server that lets anybody in, ends its answer to the login's last question with `more`, and says `answer` a moment
+/// later.
+async fn scripted(more: &[u8], answer: Vec<u8>) -> Frontend {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let ready = message(b'Z', b"I");
+    let column = [&b"\0\x01version\0"[..], &[0; 18]].concat();
+    let row = [&b"\0\x01\0\0\0\x06"[..], b"150018"].concat();
+    let version = [message(b'T', &column), message(b'D', &row), message(b'C', b"SHOW\0"), ready.clone()];
+    let script = [[message(b'R', &[0; 4]), ready].concat(), [&version.concat(), more].concat()];
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        for words in script {
+            assert!(client.read(&mut [0; 1024]).unwrap() > 0);
+            client.write_all(&words).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        client.write_all(&answer).unwrap();
+        // Until the client has gone.
+        while client.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {}
+    });
+    Frontend::connect(&at(address.port()), "frontend").await.unwrap()
+}
+
+fn at(port: u16) -> Target {
+    let around = Surroundings { env: BTreeMap::new(), home: None, os_user: None, read: &crate::secure::read };
+    let place = format!("host=127.0.0.1 port={port} user=joe dbname=db sslmode=disable");
+    target::resolve(Some(&Secret::new(place)), &around).unwrap().target
+}
+
+#[tokio::test]
+async fn a_message_that_comes_in_parts_is_not_torn_by_the_login() {
+    let notice = message(b'N', b"SNOTICE\0VNOTICE\0C00000\0Mearly\0\0");
+    // Nothing follows: whoever waits for more waits for ever. In a task of its own, for the time limit would wake this one.
+    let connecting = tokio::spawn(async move { scripted(&notice[..9], notice[9..].to_vec()).await });
+    tokio::time::timeout(Duration::from_secs(20), connecting).await.unwrap().unwrap().close().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_none_ends_the_conversation() {
+    for (answer, says) in [
+        (b"Z\xff\xff\xff\xff".to_vec(), "no message of PostgreSQL"),
+        (message(b'E', b"SFATAL\0C08P01\0Mpooler error\0\0"), "pooler error"),
+    ] {
+        let mut frontend = scripted(&[], answer).await;
+        let refused = text(frontend.simple("SELECT 1").await);
+        assert!(refused.contains(says) && frontend.is_lost(), "{refused}");
     }
 }

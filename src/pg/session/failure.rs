@@ -87,6 +87,9 @@ impl Failure {
     pub(super) fn blocked(target: &Target, endpoint: &Endpoint, blocked: Blocked) -> Self {
         match blocked {
             Blocked::Unreachable(io) => no_answer(endpoint, &io),
+            Blocked::Broken(_) => {
+                Self::new(endpoint, Stage::Broken, PgError::broken("", blocked.to_string()))
+            }
             Blocked::Plain => no_tls(target, endpoint),
             Blocked::Handshake(io) => match rustls_error(&io) {
                 Some(rustls) => Self::tls(endpoint, tls::explain(&target.tls, rustls)),

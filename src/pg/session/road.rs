@@ -65,6 +65,8 @@ pub(super) struct Encryption {
 pub(super) enum Blocked {
     /// Nobody answered.
     Unreachable(io::Error),
+    /// It was reached and did not say whether it speaks TLS.
+    Broken(io::Error),
     /// The server does not speak TLS.
     Plain,
     /// Encryption could not begin.
@@ -75,6 +77,7 @@ impl std::fmt::Display for Blocked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unreachable(why) => write!(f, "no connection: {why}"),
+            Self::Broken(why) => write!(f, "the server does not say whether it speaks TLS: {why}"),
             Self::Plain => f.write_str("the server does not speak TLS"),
             Self::Handshake(why) => write!(f, "no encryption: {why}"),
         }
@@ -127,7 +130,7 @@ fn keep_alive(socket: &SockRef<'_>, keepalive: &Keepalive) -> io::Result<()> {
 impl Encryption {
     /// Asks the server for TLS, and begins it if it agrees.
     async fn begin(&self, mut stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, Blocked> {
-        if !self.is_direct && !agrees(&mut stream).await.map_err(Blocked::Handshake)? {
+        if !self.is_direct && !agrees(&mut stream).await.map_err(Blocked::Broken)? {
             return if self.is_demanded { Err(Blocked::Plain) } else { Ok(stream) };
         }
         let connector = self.connector().map_err(Blocked::Handshake)?;

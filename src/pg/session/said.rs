@@ -22,7 +22,7 @@ pub(super) struct Said {
 /// The fields of a message that people need.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Fields {
-    /// Not translated.
+    /// As the protocol knows it. Servers also tell it in their language, before; a pooler tells it once.
     severity: String,
     sqlstate: String,
     message: String,
@@ -37,7 +37,7 @@ impl Fields {
             let Some((letter, text)) = field.split_first() else { break };
             let text = String::from_utf8_lossy(text).into_owned();
             match letter {
-                b'V' => fields.severity = text,
+                b'S' | b'V' => fields.severity = text,
                 b'C' => fields.sqlstate = text,
                 b'M' => fields.message = text,
                 b'D' => fields.detail = Some(text),

@@ -31,12 +31,11 @@ impl Wire {
     /// Takes the stream from the library, which has no question open; `None` if the conversation is over.
     pub(super) async fn hand_over(mut self) -> Option<Box<dyn Stream>> {
         poll_fn(|cx| {
-            // What the server says of itself may have come in part.
-            match (self.tap.release(), self.poll(cx)) {
-                (Some(stream), _) => Poll::Ready(Some(stream)),
-                (None, Poll::Ready(())) => Poll::Ready(None),
-                (None, Poll::Pending) => Poll::Pending,
+            // What the server says of itself may have come in part: it is the library's to read the rest.
+            if self.poll(cx).is_ready() {
+                return Poll::Ready(None);
             }
+            self.tap.release().map_or(Poll::Pending, |stream| Poll::Ready(Some(stream)))
         })
         .await
     }
