@@ -117,7 +117,7 @@ impl Line {
 
     /// Executes an operation until its plans are chosen.
     async fn settle(&mut self, op: &Sent, stop: &CancellationToken) -> Result<()> {
-        for i in 0..PLAN_CACHE_RUNS {
+        for i in (0..PLAN_CACHE_RUNS).take_while(|_| !stop.is_cancelled()) {
             // An operation that is refused is counted when it is measured.
             if let Outcome::Lost(error) = self.perform(op, u64::MAX - i, stop).await {
                 return Err(error.doing(format!("execute {} for the first time", op.name)));
@@ -196,15 +196,17 @@ async fn or_cancelled<T>(
     }
     let (attempts, patience) = CANCEL_PATIENCE;
     for _ in 0..attempts {
-        // A request that comes before the statement or after it has no effect: ask again.
+        // A request that comes before the statement or after it has no effect: ask again. It may itself wait for ever.
         let asked = async {
             if let Err(error) = cancel.ask().await {
                 tracing::debug!("{error}");
             }
-            (&mut work).await
+            tokio::time::sleep(patience).await;
         };
-        if let Ok(done) = tokio::time::timeout(patience, asked).await {
-            return done.map_err(Unanswered::Failed);
+        tokio::select! {
+            biased;
+            done = &mut work => return done.map_err(Unanswered::Failed),
+            _ = tokio::time::timeout(patience, asked) => {}
         }
     }
     Err(Unanswered::Deaf)

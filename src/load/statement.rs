@@ -33,7 +33,7 @@ impl Form {
     /// The form of the statement with number `number` of a scenario.
     pub(super) fn of(protocol: Protocol, sql: &str, number: usize) -> Self {
         match protocol {
-            Protocol::Prepared => Self::Prepared(format!("s{number}")),
+            Protocol::Prepared => Self::Prepared(format!("omtdb_{number}")),
             Protocol::Unnamed => Self::Unnamed,
             Protocol::Simple => Self::Simple(pieces(sql)),
         }
@@ -44,7 +44,7 @@ impl Text {
     /// Makes it ready to be executed over `frontend`.
     pub(super) async fn prepare(&self, frontend: &mut Frontend) -> Result<()> {
         match &self.form {
-            Form::Prepared(name) => frontend.prepare(name, &self.sql, &self.types).await,
+            Form::Prepared(name) => frontend.prepare(name, &self.sql).await,
             Form::Unnamed | Form::Simple(_) => Ok(()),
         }
     }

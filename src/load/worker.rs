@@ -1,7 +1,7 @@
 //! A worker: one thread, one single-threaded runtime, some of the connections, its share of the schedule and a recorder of
 //! its own.
 //!
-//! A connection, its driver task and the code that waits for its answers share the thread, so no answer is handed from
+//! A connection and the task that waits for its answers share the thread, so no answer is handed from
 //! one processor to another, and nothing on the hot path is shared with another thread.
 
 use std::cell::{Cell, RefCell};

@@ -5,6 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use omtdb::pg::error::Result;
 use omtdb::pg::target::{self, Secret, Surroundings};
 use omtdb::pg::{Frontend, PgError, Session, Target};
@@ -67,12 +69,12 @@ async fn answers_of_any_kind_and_size_are_read_to_their_end() {
 async fn a_statement_is_prepared_once_and_executed_again_and_again() {
     let server = Server::start();
     let mut frontend = connect(&server).await;
-    frontend.prepare("one", "SELECT 10 / $1::int FROM pg_catalog.pg_class", &[Type::INT4]).await.unwrap();
+    frontend.prepare("one", "SELECT 10 / $1::int FROM pg_catalog.pg_class").await.unwrap();
     for divisor in 1..20 {
         frontend.execute("one", &[Type::INT4], &[divisor]).await.unwrap();
     }
     assert_eq!(frontend.execute("one", &[Type::INT4], &[0]).await.unwrap_err().sqlstate(), Some("22012"));
-    let again = frontend.prepare("one", "SELECT 1", &[]).await;
+    let again = frontend.prepare("one", "SELECT 1").await;
     assert_eq!(again.unwrap_err().sqlstate(), Some("42P05"));
     goes_on(&mut frontend).await;
 }
@@ -81,7 +83,7 @@ async fn a_statement_is_prepared_once_and_executed_again_and_again() {
 async fn what_cannot_be_sent_is_refused_before_it_is() {
     let server = Server::start();
     let mut frontend = connect(&server).await;
-    frontend.prepare("one", "SELECT $1::int", &[Type::INT4]).await.unwrap();
+    frontend.prepare("one", "SELECT $1::int").await.unwrap();
     assert!(text(frontend.execute("one", &[Type::INT4], NONE).await).contains("1 parameters, and 0 values"));
     assert!(text(frontend.execute("one", &[Type::INT4], &["a"]).await).contains("int4"));
     frontend.simple("SELECT\0 1").await.unwrap_err();
@@ -124,6 +126,22 @@ async fn a_session_that_was_ended_says_why() {
     let mut frontend = connect(&server).await;
     let suicide = frontend.simple("SELECT pg_terminate_backend(pg_backend_pid())").await;
     assert_eq!((suicide.unwrap_err().sqlstate(), frontend.is_lost()), (Some("57P01"), true));
+}
+
+#[tokio::test]
+async fn a_session_that_ends_for_the_crash_of_another_says_so() {
+    let server = Server::start();
+    let mut frontend = connect(&server).await;
+    let session = server.session("postgres").await;
+    let pid: i32 = session.query_one("SELECT pg_backend_pid() AS pid", &[]).await.unwrap().get("pid");
+    let asleep = tokio::spawn(async move { (frontend.simple("SELECT pg_sleep(600)").await, frontend) });
+    let is_asleep = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    while session.query_opt(is_asleep, &[]).await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    let (slept, frontend) = asleep.await.unwrap();
+    assert_eq!((slept.unwrap_err().sqlstate(), frontend.is_lost()), (Some("57P02"), true));
 }
 
 #[tokio::test]
@@ -170,8 +188,12 @@ fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     [&[tag][..], &i32::try_from(body.len() + 4).unwrap().to_be_bytes(), body].concat()
 }
 
-/// A server that lets anybody in, ends its answer to the login's last question with `more`, and says `answer` a moment
-/// later.
+fn answered() -> Vec<u8> {
+    [message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat()
+}
+
+/// A server that lets anybody in, ends its answer to the login's last question with `more`, says `answer` a moment
+/// later, and answers every question after that.
 async fn scripted(more: &[u8], answer: Vec<u8>) -> Frontend {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -189,14 +211,20 @@ async fn scripted(more: &[u8], answer: Vec<u8>) -> Frontend {
         std::thread::sleep(Duration::from_millis(50));
         client.write_all(&answer).unwrap();
         // Until the client has gone.
-        while client.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {}
+        while client.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {
+            drop(client.write_all(&answered()));
+        }
     });
     Frontend::connect(&at(address.port()), "frontend").await.unwrap()
 }
 
 fn at(port: u16) -> Target {
+    target_of(port, "disable")
+}
+
+fn target_of(port: u16, sslmode: &str) -> Target {
     let around = Surroundings { env: BTreeMap::new(), home: None, os_user: None, read: &crate::secure::read };
-    let place = format!("host=127.0.0.1 port={port} user=joe dbname=db sslmode=disable");
+    let place = format!("host=127.0.0.1 port={port} user=joe dbname=db sslmode={sslmode}");
     target::resolve(Some(&Secret::new(place)), &around).unwrap().target
 }
 
@@ -205,7 +233,8 @@ async fn a_message_that_comes_in_parts_is_not_torn_by_the_login() {
     let notice = message(b'N', b"SNOTICE\0VNOTICE\0C00000\0Mearly\0\0");
     // Nothing follows: whoever waits for more waits for ever. In a task of its own, for the time limit would wake this one.
     let connecting = tokio::spawn(async move { scripted(&notice[..9], notice[9..].to_vec()).await });
-    tokio::time::timeout(Duration::from_secs(20), connecting).await.unwrap().unwrap().close().await;
+    let mut frontend = tokio::time::timeout(Duration::from_secs(20), connecting).await.unwrap().unwrap();
+    frontend.simple("SELECT 1").await.unwrap();
 }
 
 #[tokio::test]
@@ -213,9 +242,46 @@ async fn an_answer_that_is_none_ends_the_conversation() {
     for (answer, says) in [
         (b"Z\xff\xff\xff\xff".to_vec(), "no message of PostgreSQL"),
         (message(b'E', b"SFATAL\0C08P01\0Mpooler error\0\0"), "pooler error"),
+        (message(b'Z', b"I"), "nobody has asked"),
+        (answered().repeat(2), "nobody has asked"),
     ] {
         let mut frontend = scripted(&[], answer).await;
-        let refused = text(frontend.simple("SELECT 1").await);
+        // An answer that comes before its question may be taken for the answer, once.
+        let mut asked = frontend.simple("SELECT 1").await;
+        if asked.is_ok() {
+            asked = frontend.simple("SELECT 1").await;
+        }
+        let refused = text(asked);
         assert!(refused.contains(says) && frontend.is_lost(), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_say_whether_it_speaks_tls_is_not_told_more() {
+    for (answer, says) in [
+        (message(b'E', b"VERROR\0\0"), "with an error"),
+        (b"HTTP".to_vec(), "PostgreSQL?"),
+        (vec![], "end of file"),
+    ] {
+        for sslmode in ["prefer", "require"] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let target = target_of(listener.local_addr().unwrap().port(), sslmode);
+            let answer = answer.clone();
+            let server = std::thread::spawn(move || {
+                let (mut client, _) = listener.accept().unwrap();
+                let mut request = [0; 8];
+                client.read_exact(&mut request).unwrap();
+                client.write_all(&answer).unwrap();
+                client.shutdown(std::net::Shutdown::Write).unwrap();
+                let mut more = Vec::new();
+                // What was sent is not all read by the client, which may end in a reset.
+                drop(client.read_to_end(&mut more));
+                listener.set_nonblocking(true).unwrap();
+                (more, listener.accept().is_ok())
+            });
+            let error = Frontend::connect(&target, "frontend").await.err().unwrap().to_string();
+            assert!(error.contains("whether it speaks TLS") && error.contains(says), "{sslmode}: {error}");
+            assert_eq!(server.join().unwrap(), (Vec::new(), false), "{sslmode}");
+        }
     }
 }

@@ -14,9 +14,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::pg::target::Keepalive;
 
-// What the crate does not name.
-type Connector = <MakeRustlsConnect as MakeTlsConnect<Box<dyn Stream>>>::TlsConnect;
-type Encrypted = <Connector as TlsConnect<Box<dyn Stream>>>::Stream;
+/// What the crate does not name.
+type Encrypted = <MakeRustlsConnect as MakeTlsConnect<Box<dyn Stream>>>::Stream;
 
 /// What carries a conversation.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
@@ -133,13 +132,9 @@ impl Encryption {
         if !self.is_direct && !agrees(&mut stream).await.map_err(Blocked::Broken)? {
             return if self.is_demanded { Err(Blocked::Plain) } else { Ok(stream) };
         }
-        let connector = self.connector().map_err(Blocked::Handshake)?;
+        let Ok(connector) =
+            MakeTlsConnect::<Box<dyn Stream>>::make_tls_connect(&mut self.tls.clone(), &self.name);
         Ok(Box::new(connector.connect(stream).await.map_err(Blocked::Handshake)?))
-    }
-
-    fn connector(&self) -> io::Result<Connector> {
-        let mut tls = self.tls.clone();
-        MakeTlsConnect::<Box<dyn Stream>>::make_tls_connect(&mut tls, &self.name).map_err(io::Error::other)
     }
 }
 
@@ -149,5 +144,11 @@ async fn agrees(stream: &mut Box<dyn Stream>) -> io::Result<bool> {
     let mut request = BytesMut::new();
     frontend::ssl_request(&mut request);
     stream.write_all(&request).await?;
-    Ok(stream.read_u8().await? == b'S')
+    match stream.read_u8().await? {
+        b'S' => Ok(true),
+        b'N' => Ok(false),
+        // https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL: what follows cannot be trusted.
+        b'E' => Err(io::Error::other("it answers with an error")),
+        _ => Err(io::Error::other("is it PostgreSQL?")),
+    }
 }

@@ -10,13 +10,15 @@ use super::notice;
 use crate::pg::error::Refusal;
 
 /// As much of one message is kept.
-const MOST_BYTES: usize = 1 << 20;
+const MOST_BYTES: usize = 16 << 20;
 
 /// Puts messages together from their parts.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     body: Vec<u8>,
     refusal: Option<Refusal>,
+    /// A notice that the session is about to end.
+    farewell: Option<Refusal>,
 }
 
 /// The fields of a message that people need.
@@ -52,6 +54,16 @@ impl Fields {
     fn is_end(&self) -> bool {
         matches!(self.severity.as_str(), "FATAL" | "PANIC")
     }
+
+    /// Whether it tells that the server is going down. Where another backend has crashed, that is but a warning.
+    fn is_farewell(&self) -> bool {
+        self.sqlstate.starts_with("57P")
+    }
+
+    fn into_refusal(self) -> Refusal {
+        let Self { sqlstate, message, detail, hint, .. } = self;
+        Refusal { sqlstate, message, detail, hint }
+    }
 }
 
 impl Said {
@@ -59,19 +71,25 @@ impl Said {
     pub(super) fn error(&mut self, part: &Part<'_>) -> bool {
         let Some(fields) = self.whole(part) else { return false };
         let is_end = fields.is_end();
-        let Fields { sqlstate, message, detail, hint, .. } = fields;
-        self.refusal.get_or_insert(Refusal { sqlstate, message, detail, hint });
+        self.refusal.get_or_insert_with(|| fields.into_refusal());
         is_end
     }
 
     /// Takes a part of a notice, and passes it on when it is whole: to `notices`, or to the log.
     pub(super) fn notice(&mut self, part: &Part<'_>, notices: Option<&UnboundedSender<String>>) {
-        let Some(Fields { severity, sqlstate, message, hint, .. }) = self.whole(part) else { return };
+        let Some(fields) = self.whole(part) else { return };
+        let Fields { severity, sqlstate, message, hint, .. } = &fields;
         match notices {
+            _ if fields.is_farewell() => self.farewell = Some(fields.into_refusal()),
             // Nobody listens any more: nobody misses it.
-            Some(notices) => drop(notices.send(message)),
-            None => notice::log(&severity, &sqlstate, &message, hint.as_deref()),
+            Some(notices) => drop(notices.send(fields.message)),
+            None => notice::log(severity, sqlstate, message, hint.as_deref()),
         }
+    }
+
+    /// What the server said of its end, if the session is over.
+    pub(super) fn farewell(&mut self) -> Option<Refusal> {
+        self.farewell.take()
     }
 
     /// What the server has refused since this was asked last.
@@ -128,6 +146,14 @@ mod tests {
         let mut said = Said::default();
         said.notice(&part(b"VLOG\0Mplan\0\0", true), Some(&notices));
         assert_eq!(told.try_recv().unwrap(), "plan");
+    }
+
+    #[test]
+    fn a_warning_of_the_end_is_no_refusal_yet() {
+        let mut said = Said::default();
+        said.notice(&part(b"SWARNING\0VWARNING\0C57P02\0Mterminating because of a crash\0\0", true), None);
+        assert!(said.refusal().is_none());
+        assert_eq!(said.farewell().unwrap().sqlstate, "57P02");
     }
 
     #[test]
