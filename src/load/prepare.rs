@@ -46,7 +46,8 @@ pub(super) async fn shared(
     })
 }
 
-/// The operations as they are sent. Where parameter types go with each statement, the server is asked for them once.
+/// The operations as they are sent. How values are bound follows from the types of parameters, for which the server is
+/// asked once, before anything is executed.
 async fn sent(
     target: &Target,
     scenario: &Scenario,

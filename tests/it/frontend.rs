@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -238,6 +238,20 @@ async fn a_message_that_comes_in_parts_is_not_torn_by_the_login() {
 }
 
 #[tokio::test]
+async fn what_is_said_unasked_is_no_answer() {
+    let news = [&[0; 4][..], &[b'x'; 40_000], &[0, 0]].concat();
+    let notice = [&b"SLOG\0VLOG\0C00000\0M"[..], &[b'y'; 40_000], &[0, 0]].concat();
+    let said = [message(b'A', &news), message(b'S', b"TimeZone\0UTC\0"), message(b'N', &notice)].concat();
+    let mut frontend = scripted(&[], said).await;
+    let (notices, mut told) = unbounded_channel();
+    frontend.tell(notices);
+    for _ in 0..3 {
+        frontend.simple("SELECT 1").await.unwrap();
+    }
+    assert_eq!(told.try_recv().unwrap().len(), 40_000);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_none_ends_the_conversation() {
     for (answer, says) in [
         (b"Z\xff\xff\xff\xff".to_vec(), "no message of PostgreSQL"),
@@ -266,7 +280,7 @@ async fn who_does_not_say_whether_it_speaks_tls_is_not_told_more() {
         for sslmode in ["prefer", "require"] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let target = target_of(listener.local_addr().unwrap().port(), sslmode);
-            let answer = answer.clone();
+            let (answer, again) = (answer.clone(), listener.try_clone().unwrap());
             let server = std::thread::spawn(move || {
                 let (mut client, _) = listener.accept().unwrap();
                 let mut request = [0; 8];
@@ -276,12 +290,43 @@ async fn who_does_not_say_whether_it_speaks_tls_is_not_told_more() {
                 let mut more = Vec::new();
                 // What was sent is not all read by the client, which may end in a reset.
                 drop(client.read_to_end(&mut more));
-                listener.set_nonblocking(true).unwrap();
-                (more, listener.accept().is_ok())
+                more
             });
             let error = Frontend::connect(&target, "frontend").await.err().unwrap().to_string();
             assert!(error.contains("whether it speaks TLS") && error.contains(says), "{sslmode}: {error}");
-            assert_eq!(server.join().unwrap(), (Vec::new(), false), "{sslmode}");
+            assert_eq!(server.join().unwrap(), b"", "{sslmode}");
+            again.set_nonblocking(true).unwrap();
+            assert!(again.accept().is_err(), "{sslmode}: it was asked once more");
         }
     }
+}
+
+#[tokio::test]
+async fn a_request_to_cancel_is_never_less_encrypted_than_its_session() {
+    let secure = Secure::start().await;
+    let (listener, upstream) = (TcpListener::bind("127.0.0.1:0").unwrap(), (secure.address.clone(), 5432));
+    let port = listener.local_addr().unwrap().port();
+    let second = std::thread::spawn(move || {
+        let ((near, _), far) = (listener.accept().unwrap(), TcpStream::connect(upstream).unwrap());
+        for (mut from, mut to) in [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)] {
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        }
+        let (mut client, _) = listener.accept().unwrap();
+        client.read_exact(&mut [0; 8]).unwrap();
+        client.write_all(b"N").unwrap();
+        let mut more = Vec::new();
+        drop(client.read_to_end(&mut more));
+        more
+    });
+    let conninfo =
+        format!("host=localhost hostaddr=127.0.0.1 port={port} dbname=postgres user=joe sslmode=prefer");
+    let target = secure.target(&conninfo, &[("PGPASSWORD", PASSWORD)]);
+    let mut frontend = Frontend::connect(&target, "frontend").await.unwrap();
+    frontend
+        .simple("SELECT 1 / ssl::int FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid()")
+        .await
+        .unwrap();
+    let refused = text(frontend.cancel().ask().await);
+    assert!(refused.contains("does not speak TLS"), "{refused}");
+    assert_eq!(second.join().unwrap(), b"");
 }

@@ -145,7 +145,7 @@ async fn connect(
     let encryption = encryption.map_err(|why| Failure::tls(endpoint, why))?;
     let road = Road { place, keepalive: target.keepalive.clone(), encryption };
     let stream = road.open().await.map_err(|blocked| Failure::blocked(target, endpoint, blocked))?;
-    let tap = Tap::new(stream);
+    let (road, tap) = (road.again(&*stream), Tap::new(stream));
     match config(target, endpoint, purpose).connect_raw(tap.clone(), Settled).await {
         Ok((client, connection)) => Ok(Opened { client, wire: Wire::new(connection, tap), road }),
         Err(error) => Err(Failure::of(target, endpoint, error)),

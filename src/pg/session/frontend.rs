@@ -173,7 +173,10 @@ impl Frontend {
         let outcome = self.exchange().await;
         self.state = if outcome.is_ok() { State::Idle } else { State::Lost };
         let refusal = match &outcome {
-            Ok(()) => self.said.refusal(),
+            Ok(()) => {
+                self.said.farewell();
+                self.said.refusal()
+            }
             Err(_) => self.said.refusal().or_else(|| self.said.farewell()),
         };
         match (refusal, outcome) {
@@ -215,7 +218,8 @@ impl Frontend {
         Ok(())
     }
 
-    /// Takes what came after the last answer, which is none.
+    /// Takes what came with the last answer and after it, which is none. What a server sends unasked at another time is
+    /// noticed here after it was taken for an answer.
     fn overhear(&mut self) -> io::Result<()> {
         self.is_answered = false;
         if self.heard()? || self.is_answered { Err(unasked()) } else { Ok(()) }
@@ -230,7 +234,7 @@ impl Frontend {
                 READY if part.is_last => return if self.is_answered { Ok(true) } else { Err(unasked()) },
                 PARSED | COMPLETE | EMPTY => self.is_answered = true,
                 ERROR if self.said.error(&part) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                ERROR => self.is_answered = true,
+                ERROR => self.is_answered |= part.is_last,
                 NOTICE => self.said.notice(&part, self.notices.as_ref()),
                 COPY_IN | COPY_BOTH => {
                     return Err(io::Error::other("a statement wants rows from its client"));

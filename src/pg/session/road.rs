@@ -23,6 +23,10 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
     fn binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }
+
+    fn is_encrypted(&self) -> bool {
+        false
+    }
 }
 
 impl Stream for UnixStream {}
@@ -30,6 +34,10 @@ impl Stream for TcpStream {}
 impl Stream for Encrypted {
     fn binding(&self) -> ChannelBinding {
         self.channel_binding()
+    }
+
+    fn is_encrypted(&self) -> bool {
+        true
     }
 }
 
@@ -93,6 +101,14 @@ impl Road {
         }
     }
 
+    /// The same for the requests to cancel what runs over `stream`, which are encrypted if it is.
+    pub(super) fn again(mut self, stream: &dyn Stream) -> Self {
+        if let Some(encryption) = &mut self.encryption {
+            encryption.is_demanded |= stream.is_encrypted();
+        }
+        self
+    }
+
     async fn dial(&self) -> io::Result<Box<dyn Stream>> {
         match &self.place {
             Place::Socket(path) => Ok(Box::new(UnixStream::connect(path).await?)),
@@ -109,7 +125,9 @@ impl Road {
 /// What is not said is left to the system, as libpq does.
 fn keep_alive(socket: &SockRef<'_>, keepalive: &Keepalive) -> io::Result<()> {
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(keepalive.user_timeout)?;
+    if keepalive.user_timeout.is_some() {
+        socket.set_tcp_user_timeout(keepalive.user_timeout)?;
+    }
     if keepalive.off {
         return Ok(());
     }

@@ -80,7 +80,10 @@ impl Said {
         let Some(fields) = self.whole(part) else { return };
         let Fields { severity, sqlstate, message, hint, .. } = &fields;
         match notices {
-            _ if fields.is_farewell() => self.farewell = Some(fields.into_refusal()),
+            _ if fields.is_farewell() => {
+                notice::log(severity, sqlstate, message, hint.as_deref());
+                self.farewell = Some(fields.into_refusal());
+            }
             // Nobody listens any more: nobody misses it.
             Some(notices) => drop(notices.send(fields.message)),
             None => notice::log(severity, sqlstate, message, hint.as_deref()),

@@ -20,19 +20,24 @@ pub(super) struct Tap(Arc<Mutex<Flow>>);
 struct Flow {
     /// `None` once it was taken.
     stream: Option<Box<dyn Stream>>,
-    /// How far the server's messages were read.
-    framing: Framing,
+    /// How far the server's messages were read; `None` where nobody wants to know.
+    framing: Option<Framing>,
 }
 
 impl Tap {
     pub(super) fn new(stream: Box<dyn Stream>) -> Self {
-        Self(Arc::new(Mutex::new(Flow { stream: Some(stream), framing: Framing::default() })))
+        Self(Arc::new(Mutex::new(Flow { stream: Some(stream), framing: Some(Framing::default()) })))
     }
 
     /// The stream itself, unless it stands within a message: whoever has read its beginning has to read its end.
     pub(super) fn release(&self) -> Option<Box<dyn Stream>> {
         let mut flow = self.flow();
-        if flow.framing.is_between() { flow.stream.take() } else { None }
+        if flow.framing.as_ref().is_some_and(Framing::is_between) { flow.stream.take() } else { None }
+    }
+
+    /// Leaves the stream to the library for good, and its messages unread.
+    pub(super) fn keep(&self) {
+        self.flow().framing = None;
     }
 
     fn flow(&self) -> MutexGuard<'_, Flow> {
@@ -52,7 +57,10 @@ impl AsyncRead for Tap {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(self.with(|stream| stream.poll_read(cx, buf)))?;
-        Poll::Ready(self.flow().framing.pass(&buf.filled()[before..]))
+        match &mut self.flow().framing {
+            Some(framing) => Poll::Ready(framing.pass(&buf.filled()[before..])),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }
 

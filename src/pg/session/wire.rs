@@ -25,6 +25,7 @@ impl Wire {
 
     /// Leaves it to a task of its own, which ends when the conversation is over.
     pub(super) fn spawn(mut self) -> JoinHandle<()> {
+        self.tap.keep();
         tokio::spawn(async move { poll_fn(|cx| self.poll(cx)).await })
     }
 
