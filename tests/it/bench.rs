@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use omtdb::load::{self, Options, Recording};
 use omtdb::pg::{Session, Target};
 use omtdb::run::Run;
@@ -250,7 +252,9 @@ fn spawned(file: &File, url: &str) -> Child {
     bench.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-async fn interrupted(armed_before: bool) {
+/// Interrupts a load whose statements hang, from the first execution or from some on. A server that is `deaf` does not even
+/// end them when asked.
+async fn interrupted(armed_before: bool, deaf: bool) {
     let server = Server::start();
     let session = server.session("postgres").await;
     session.batch_execute("CREATE TABLE armed (x int); CREATE TABLE noted (x int)").await.unwrap();
@@ -265,22 +269,39 @@ async fn interrupted(armed_before: bool) {
         session.batch_execute(arm).await.unwrap();
     }
     until(&session, "wait_event = 'PgSleep'", 2).await;
+    let asleep = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    let asleep = if deaf { session.query(asleep, &[]).await.unwrap() } else { Vec::new() };
+    let signal = |signal| {
+        for row in &asleep {
+            kill(Pid::from_raw(row.get("pid")), signal).unwrap();
+        }
+    };
+    signal(Signal::SIGSTOP);
     assert!(Command::new("kill").args(["-INT", &bench.id().to_string()]).status().unwrap().success());
     let output = bench.wait_with_output().unwrap();
+    signal(Signal::SIGCONT);
     assert_eq!(output.status.code(), Some(130), "{}", text(&output));
+    if !deaf {
+        assert_eq!(sessions(&session, "state = 'active'").await, 0);
+    }
     // A backend that was told goodbye takes a moment to leave the list; one that sleeps would stay ten minutes.
-    assert_eq!(sessions(&session, "state = 'active'").await, 0);
     until(&session, "TRUE", 0).await;
 }
 
 #[tokio::test]
 async fn an_interrupt_leaves_nothing_running() {
-    interrupted(false).await;
+    interrupted(false, false).await;
 }
 
 #[tokio::test]
 async fn an_interrupt_before_the_start_leaves_nothing_running() {
-    interrupted(true).await;
+    interrupted(true, false).await;
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_a_run_whose_server_does_not_answer_any_more() {
+    interrupted(false, true).await;
+    interrupted(true, true).await;
 }
 
 /// A statement that leaves a row in the table `noted`.
