@@ -33,6 +33,8 @@ const DRAIN: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 /// Most arrivals of one schedule, which is drawn beforehand and kept in memory, 16 bytes each.
 const MOST_ARRIVALS: f64 = 50e6;
+/// How long a run that fails waits for the session that watched it.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 /// How often progress is reported.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -192,13 +194,18 @@ async fn measure(
     let _enough = watch.as_ref().map(|(_, enough)| enough.clone().drop_guard());
     let recorder = until_the_end(run, &shared, &mut workers, scenario, (&mut beats, heart)).await;
     shared.stop.cancel();
+    let mut watching = watch.map(|(watching, enough)| {
+        enough.cancel();
+        watching
+    });
+    if let (true, Some(watching)) = (recorder.is_err() || run.check().is_err(), &mut watching) {
+        // What it asks last does not outlive the run, unless the server stands still.
+        drop(tokio::time::timeout(LAST_LOOK, watching).await);
+    }
     let recorder = recorder?;
     run.check()?;
-    let server = match watch {
-        Some((watching, enough)) => {
-            enough.cancel();
-            watching.await.context("watch the server")?
-        }
+    let server = match watching {
+        Some(watching) => watching.await.context("watch the server")?,
         None => None,
     };
     let plans = match drift {

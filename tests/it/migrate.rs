@@ -82,9 +82,19 @@ impl Place {
         self.session().await.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
     }
 
+    /// How many stay. A backend that was told goodbye holds its own for a moment more.
     pub(crate) async fn advisory_locks(&self) -> usize {
-        let sql = "SELECT FROM pg_locks WHERE locktype = 'advisory'";
-        self.session().await.query(sql, &[]).await.unwrap().len()
+        let session = self.session().await;
+        let mut left = usize::MAX;
+        for _ in 0..200 {
+            let sql = "SELECT FROM pg_locks WHERE locktype = 'advisory'";
+            left = session.query(sql, &[]).await.unwrap().len();
+            if left == 0 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        left
     }
 }
 
