@@ -1,6 +1,7 @@
 //! A continuous archive of a server that does not feed it by itself: `pg_receivewal`, in the foreground.
 
 use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const MAKE_SLOT: &str = "SELECT FROM pg_catalog.pg_create_physical_replication_s
 /// receives: it is made if it is not there, and stays.
 ///
 /// # Errors
-/// Another server's directory; what the programs say. The end by an interrupt is none.
+/// Another server's directory; a segment begun there that is damaged; what the programs say. The end by an interrupt is none.
 pub async fn receive(
     run: &Run,
     target: &Target,
@@ -44,6 +45,7 @@ pub async fn receive(
     };
     let _alone = alone(dir)?;
     leftovers::end_program("pg_receivewal", &archive)?;
+    remove_half_made(&archive, server.wal_segment_bytes)?;
     if let Some(slot) = slot {
         make_slot(&session, slot).await?;
     }
@@ -53,8 +55,9 @@ pub async fn receive(
     command.args(slot.iter().flat_map(|slot| ["--slot", slot]));
     let task = run.task("receive the log", None, "segments");
     let received = tools::run(run, command, |line| {
-        tracing::info!("pg_receivewal: {line}");
-        false
+        // It says nothing as long as all is well, and tries again for ever when it is not.
+        tracing::warn!("{line}");
+        true
     });
     tokio::select! {
         received = received => match received {
@@ -76,6 +79,49 @@ fn alone(dir: &Path) -> anyhow::Result<File> {
             Err(UsageError(format!("another omtdb receives into {}", dir.display())).into())
         }
         Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+/// Removes the segments that a killed `pg_receivewal` was still making in `archive`. It fills a new file with zeros before it
+/// writes into it, and one that is neither empty nor whole it refuses again and again (`open_walfile` in receivelog.c).
+fn remove_half_made(archive: &Path, segment_bytes: u64) -> anyhow::Result<()> {
+    for entry in fs::read_dir(archive).with_context(|| format!("list {}", archive.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "partial") {
+            remove_if_half_made(&path, segment_bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_if_half_made(path: &Path, segment_bytes: u64) -> anyhow::Result<()> {
+    let looking = || format!("look at {}", path.display());
+    let bytes = fs::metadata(path).with_context(looking)?.len();
+    if [0, segment_bytes].contains(&bytes) {
+        return Ok(());
+    }
+    if !is_blank(path).with_context(looking)? {
+        return Err(UsageError(format!(
+            "{} is damaged: it has {bytes} bytes, a segment has {segment_bytes}\n  help: move it out of the archive; what \
+             it held is received again if the server still has it",
+            path.display()
+        ))
+        .into());
+    }
+    tracing::info!("{} was still being made, and goes", path.display());
+    fs::remove_file(path).with_context(|| format!("remove {}", path.display()))
+}
+
+/// Whether a file holds nothing but zeros.
+fn is_blank(path: &Path) -> io::Result<bool> {
+    let mut file = BufReader::new(File::open(path)?);
+    loop {
+        let bytes = file.fill_buf()?;
+        match (bytes.len(), bytes.iter().all(|byte| *byte == 0)) {
+            (0, _) => return Ok(true),
+            (_, false) => return Ok(false),
+            (count, true) => file.consume(count),
+        }
     }
 }
 

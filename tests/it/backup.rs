@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use omtdb::backup::wal::{archive_command, restore_command};
 use serde_json::Value;
@@ -187,39 +187,95 @@ fn shell(command: &str, path: &Path) -> Option<i32> {
     Command::new("sh").args(["-c", &filled]).status().unwrap().code()
 }
 
+/// Starts to receive the log of `server` into `dir`.
+fn receive(server: &Server, dir: &Path) -> Child {
+    let mut command = crate::harness::command();
+    command.args(["backup", "receive", "--url", &server.url("postgres"), "--slot", "kept"]);
+    command.arg("--dir").arg(dir).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Interrupts `receiving`, which is how it ends.
+fn end(receiving: Child) {
+    Command::new("kill").args(["-INT", &receiving.id().to_string()]).status().unwrap();
+    let output = receiving.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+}
+
+/// Waits until `is_so`, for as long as `receiving` works and two minutes at most.
+async fn until(receiving: &mut Child, is_so: impl Fn() -> bool) {
+    for _ in 0..6_000 {
+        if is_so() {
+            return;
+        }
+        assert!(receiving.try_wait().unwrap().is_none(), "it ended");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("it receives nothing");
+}
+
 #[tokio::test]
 async fn a_server_that_does_not_archive_is_received_from_and_drilled() {
     let (server, dir, own_home) = (Server::start(), fresh_dir(), crate::drill::own_home());
     let target = server.loaded().await;
     let (url, place) = (server.url(&target.dbname), dir.display().to_string());
-    let receive = || {
-        let mut command = crate::harness::command();
-        command.args(["backup", "receive", "--url", &url, "--dir", &place, "--slot", "kept"]).spawn().unwrap()
-    };
-    let mut receiving = receive();
-    while !dir.join("wal").exists() || fs::read_dir(dir.join("wal")).unwrap().next().is_none() {
-        assert!(receiving.try_wait().unwrap().is_none(), "it ended");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let mut receiving = receive(&server, &dir);
+    until(&mut receiving, || fs::read_dir(dir.join("wal")).is_ok_and(|mut files| files.next().is_some()))
+        .await;
     let created = omtdb(&["backup", "create", "--url", &url, "--dir", &place, "--json"]);
     assert_eq!(created.status.code(), Some(0), "{}", text(&created));
-    // Killed, and what was written meanwhile is fetched by the next: the slot has kept it.
+    // Killed, and what was written meanwhile is fetched by the next: the slot has kept it. The killed one's program goes on until then.
+    let session = server.session(&target.dbname).await;
+    let walsender = async || {
+        let active = "SELECT active_pid FROM pg_replication_slots WHERE slot_name = 'kept'";
+        session.query_one(active, &[]).await.unwrap().get::<_, Option<i32>>(0)
+    };
+    let killed = walsender().await;
+    let before = segments(&dir).len();
     receiving.kill().unwrap();
     receiving.wait().unwrap();
-    // Counted before there is more: the killed one's program may live for a moment, and fetch it already.
-    let before = segments(&dir).len();
-    let session = server.session(&target.dbname).await;
     session.batch_execute("CREATE TABLE meanwhile (); SELECT pg_switch_wal()").await.unwrap();
-    let mut receiving = receive();
-    while segments(&dir).len() <= before {
+    let mut receiving = receive(&server, &dir);
+    until(&mut receiving, || segments(&dir).len() > before).await;
+    while [None, killed].contains(&walsender().await) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let second = receive().wait().unwrap();
+    let second = receive(&server, &dir).wait().unwrap();
     assert_eq!(second.code(), Some(2), "one receives already");
     let drilled = crate::drill::drill(&server, &target, &own_home, &["--dir", &place]);
     assert_eq!(drilled.status.code(), Some(0), "{}", text(&drilled));
-    Command::new("kill").args(["-INT", &receiving.id().to_string()]).status().unwrap();
-    assert_eq!(receiving.wait().unwrap().code(), Some(0), "an interrupt is how it ends");
+    end(receiving);
     let (code, found) = verify(&dir);
     assert_eq!((code, &found["verdict"]), (Some(0), &Value::from("pass")), "{found}");
+}
+
+/// The program fills a new segment with zeros first; killed while it does, it refuses that file for ever.
+#[tokio::test]
+async fn a_segment_that_a_killed_receiver_was_still_making_does_not_stop_the_next() {
+    let (server, dir) = (Server::start(), fresh_dir());
+    let wal = dir.join("wal");
+    let partial = || {
+        fs::read_dir(&wal).ok()?.map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some())
+    };
+    let is_made =
+        || partial().and_then(|path| fs::metadata(path).ok()).is_some_and(|file| file.len() == 16 << 20);
+    let mut receiving = receive(&server, &dir);
+    until(&mut receiving, is_made).await;
+    end(receiving);
+    let begun = partial().unwrap();
+    fs::write(&begun, vec![0; 9 << 20]).unwrap();
+    let mut receiving = receive(&server, &dir);
+    server
+        .session("postgres")
+        .await
+        .batch_execute("CREATE TABLE t (); SELECT pg_switch_wal()")
+        .await
+        .unwrap();
+    until(&mut receiving, || !segments(&dir).is_empty() && is_made()).await;
+    end(receiving);
+    let (begun, damaged) = (partial().unwrap(), vec![1; 1 << 20]);
+    fs::write(&begun, &damaged).unwrap();
+    let refused = receive(&server, &dir).wait_with_output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+    assert!(text(&refused).contains(&format!("{} is damaged", begun.display())), "{}", text(&refused));
+    assert_eq!(fs::read(&begun).unwrap(), damaged, "nothing was thrown away");
 }
