@@ -19,7 +19,7 @@ use tokio_postgres::{CancelToken, Client, SimpleQueryMessage};
 pub use self::frontend::Frontend;
 use self::road::Road;
 use self::tap::{Settled, Tap};
-use self::wire::Wire;
+use self::wire::{Wire, closed};
 use super::error::{Doing as _, PgError, Result};
 use super::target::Target;
 use super::version::ServerVersion;
@@ -98,7 +98,14 @@ impl Cancel {
         let doing = || "cancel the statement under way".to_owned();
         let stream =
             self.road.open().await.map_err(|why| PgError::broken("", why.to_string())).doing(doing)?;
-        self.token.cancel_query_raw(Tap::new(stream), Settled).await.doing(doing)
+        let tap = Tap::new(stream);
+        self.token.cancel_query_raw(tap.clone(), Settled).await.doing(doing)?;
+        // The server closes it once the session has been told, as libpq waits for too: later it would be the next statement
+        // that ends.
+        if let Some(stream) = tap.into_stream() {
+            closed(stream).await;
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use omtdb::pg::{Frontend, PgError, Session, Target};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_postgres::types::Type;
 
-use crate::harness::Server;
+use crate::harness::{Server, eventually};
 use crate::secure::{PASSWORD, Secure};
 
 const NONE: &[i32] = &[];
@@ -29,6 +29,31 @@ async fn goes_on(frontend: &mut Frontend) {
     let refused = frontend.execute_unnamed("SELECT 1 / $1", &[Type::INT4], &[0]).await;
     assert_eq!(refused.unwrap_err().sqlstate(), Some("22012"));
     frontend.execute_unnamed("SELECT 1 / $1", &[Type::INT4], &[1]).await.unwrap();
+}
+
+/// Processes of the server that serve others than `session`.
+async fn served(session: &Session) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    session.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+/// What it held is free then, and what it did is counted.
+async fn goes_with_its_process(target: &Target, session: &Session) {
+    for _ in 0..20 {
+        let (frontend, other) =
+            (Frontend::connect(target, "a").await.unwrap(), Session::connect(target, "b").await.unwrap());
+        assert_eq!(served(session).await, 2);
+        frontend.close().await;
+        assert_eq!(served(session).await, 1);
+        other.close().await;
+        assert_eq!(served(session).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_that_was_closed_has_ended_on_the_server_too() {
+    let server = Server::start();
+    goes_with_its_process(&server.cluster().target("postgres"), &server.session("postgres").await).await;
 }
 
 fn text(error: Result<()>) -> String {
@@ -136,9 +161,7 @@ async fn a_session_that_ends_for_the_crash_of_another_says_so() {
     let pid: i32 = session.query_one("SELECT pg_backend_pid() AS pid", &[]).await.unwrap().get("pid");
     let asleep = tokio::spawn(async move { (frontend.simple("SELECT pg_sleep(600)").await, frontend) });
     let is_asleep = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
-    while session.query_opt(is_asleep, &[]).await.unwrap().is_none() {
-        tokio::task::yield_now().await;
-    }
+    eventually("a sleep", async || session.query_opt(is_asleep, &[]).await.unwrap().is_some()).await;
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     let (slept, frontend) = asleep.await.unwrap();
     assert_eq!((slept.unwrap_err().sqlstate(), frontend.is_lost()), (Some("57P02"), true));
@@ -170,9 +193,7 @@ async fn encryption_reaches_its_statements_and_the_requests_to_cancel_them() {
         let (cancel, watcher) = (frontend.cancel(), secure.server.session("postgres").await);
         let cancelled = async {
             let asleep = "SELECT FROM pg_stat_activity WHERE usename = 'joe' AND wait_event = 'PgSleep'";
-            while watcher.query_opt(asleep, &[]).await.unwrap().is_none() {
-                tokio::task::yield_now().await;
-            }
+            eventually("a sleep", async || watcher.query_opt(asleep, &[]).await.unwrap().is_some()).await;
             cancel.ask().await
         };
         let (slept, asked): (_, Result<(), PgError>) =
@@ -180,6 +201,9 @@ async fn encryption_reaches_its_statements_and_the_requests_to_cancel_them() {
         asked.unwrap();
         assert_eq!(slept.unwrap_err().sqlstate(), Some("57014"), "{more}");
         goes_on(&mut frontend).await;
+        frontend.close().await;
+        goes_with_its_process(&target, &watcher).await;
+        watcher.close().await;
     }
 }
 

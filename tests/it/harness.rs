@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::Output;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use omtdb::datagen::{self, Sizes, Spec};
@@ -23,7 +24,25 @@ pub(crate) fn programs() -> Programs {
 
 /// `OMTDB_HOME` of this test process; `scripts/test` sweeps up what a killed one leaves.
 pub(crate) fn home() -> PathBuf {
-    PathBuf::from(format!("/tmp/omtdb-it-{}", std::process::id()))
+    static HOME: LazyLock<PathBuf> = LazyLock::new(|| {
+        let home = PathBuf::from(format!("/tmp/omtdb-it-{}", std::process::id()));
+        // Numbers of processes come again.
+        drop(std::fs::remove_dir_all(&home));
+        home
+    });
+    HOME.clone()
+}
+
+/// Waits until `is_so`, for two minutes at most.
+///
+/// # Panics
+/// When it has not come by then: a test that waits for ever says nothing.
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let since = std::time::Instant::now();
+    while !is_so().await {
+        assert!(since.elapsed() < std::time::Duration::from_secs(120), "it does not come to this: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
 }
 
 /// A name no other test of this process uses.
@@ -70,7 +89,10 @@ impl Server {
         let pid_file = self.cluster().data_dir().join("postmaster.pid");
         let pid = std::fs::read_to_string(pid_file).unwrap().lines().next().unwrap().parse().unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
-        while self.cluster().is_running() {
+        for _ in 0..24_000 {
+            if !self.cluster().is_running() {
+                break;
+            }
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         assert!(self.cluster().start().unwrap());

@@ -24,6 +24,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::framing::Framing;
 use super::road::Stream;
 use super::said::Said;
+use super::wire::closed;
 use super::{Cancel, Greeted, greet};
 use crate::pg::error::{PgError, Result};
 use crate::pg::target::Target;
@@ -148,7 +149,7 @@ impl Frontend {
         .await
     }
 
-    /// Ends the conversation.
+    /// Ends the conversation and waits until it is over.
     pub async fn close(mut self) {
         // A server that is still busy with the last question hears nothing.
         if self.state == State::Idle {
@@ -157,6 +158,7 @@ impl Frontend {
             // Whether the server still hears it makes no difference.
             drop(self.sent().await);
             drop(self.stream.shutdown().await);
+            closed(self.stream).await;
         }
     }
 

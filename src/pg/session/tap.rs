@@ -35,6 +35,11 @@ impl Tap {
         if flow.framing.as_ref().is_some_and(Framing::is_between) { flow.stream.take() } else { None }
     }
 
+    /// The stream itself, wherever it stands.
+    pub(super) fn into_stream(self) -> Option<Box<dyn Stream>> {
+        self.flow().stream.take()
+    }
+
     /// Leaves the stream to the library for good, and its messages unread.
     pub(super) fn keep(&self) {
         self.flow().framing = None;

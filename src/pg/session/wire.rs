@@ -3,7 +3,9 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Connection};
 
@@ -26,7 +28,12 @@ impl Wire {
     /// Leaves it to a task of its own, which ends when the conversation is over.
     pub(super) fn spawn(mut self) -> JoinHandle<()> {
         self.tap.keep();
-        tokio::spawn(async move { poll_fn(|cx| self.poll(cx)).await })
+        tokio::spawn(async move {
+            poll_fn(|cx| self.poll(cx)).await;
+            if let Some(stream) = self.tap.into_stream() {
+                closed(stream).await;
+            }
+        })
     }
 
     /// Takes the stream from the library, which has no question open; `None` if the conversation is over.
@@ -72,4 +79,15 @@ impl Wire {
         }
         Poll::Ready(())
     }
+}
+
+/// How long a server that was told the end of a conversation may take to close it.
+const TO_CLOSE: Duration = Duration::from_secs(5);
+
+/// Waits for the server to close `stream`, on which nothing is said any more. Its process has then ended: what the session
+/// held is free and what it did is counted, which whoever looks next relies on. A server that stands still is not waited for.
+pub(super) async fn closed(mut stream: Box<dyn Stream>) {
+    let mut rest = [0; 1024];
+    let until_closed = async { while stream.read(&mut rest).await.is_ok_and(|count| count > 0) {} };
+    drop(tokio::time::timeout(TO_CLOSE, until_closed).await);
 }
