@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::wal::Segment;
 use crate::pg::cluster::{ClusterError, file, make_private_dir};
-use crate::pg::{Programs, ServerVersion};
+use crate::pg::{Programs, ServerVersion, leftovers};
 use crate::run::Run;
 use crate::units::{Bytes, Lsn};
 use crate::verdict::{Interrupted, UsageError};
@@ -126,6 +126,8 @@ impl Store {
     /// An empty directory of the server user's for the backup `label`, which counts only once it is [`Store::add`]ed.
     /// Whatever an earlier run left half done goes.
     pub(super) fn begin(&mut self, label: &str) -> Result<PathBuf, ClusterError> {
+        // That of a killed omtdb would go on making files in what is swept.
+        leftovers::end_program("pg_basebackup", &self.dir.join("base"))?;
         self.sweep()?;
         let partial = self.dir.join("base").join(format!("{label}.partial"));
         make_private_dir(&partial, &self.programs)?;

@@ -100,6 +100,7 @@ impl Load<'_> {
             Standing::Anew => {
                 survey::refuse_foreign(self.session, tables, self.spec.foreign == Foreign::Truncate).await?;
                 estimate::refuse_full_disk(self.session, model, tables).await?;
+                stoppable(self.run, self.session, wait_for_orphans(self.session)).await?;
                 stoppable(self.run, self.session, empty(self.session, tables, self.spec)).await?;
             }
             Standing::Begun => strike_lost(self.session).await?,
@@ -181,7 +182,7 @@ impl Load<'_> {
 }
 
 /// Waits for indexes that sessions of a killed run still make: the server notices within seconds that nobody waits for
-/// them, and takes them back.
+/// them, and takes them back. One that is made after this looked would be known to no ledger.
 async fn wait_for_orphans(session: &Session) -> anyhow::Result<()> {
     loop {
         let row =

@@ -172,7 +172,8 @@ async fn lock(session: &Session, wanted: &Wanted<'_>) -> Result<(), PgError> {
         LockBy::Function => "SELECT omtdb.drill_lock()".to_owned(),
     };
     let limits = format!("SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '{TRY}'");
-    let sql = format!("{limits}; BEGIN; {lock}");
+    // The limit is for the wait; how long the locks are held is limited by who holds them.
+    let sql = format!("{limits}; BEGIN; {lock}; SET LOCAL statement_timeout = 0");
     session.batch_execute(&sql).await.doing(|| "lock the tables against writing".to_owned())
 }
 

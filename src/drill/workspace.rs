@@ -95,11 +95,13 @@ fn sweep(site: &Site) -> anyhow::Result<()> {
         tracing::info!("clearing away what a killed drill left: {}", dir.display());
         leftovers::end(&dir)?;
         for cluster in clusters_of(site, id)? {
-            leftovers::end(&site.home.join(&cluster))?;
             Cluster::remove_leftover(&site.home, &cluster, &site.programs)
                 .with_context(|| format!("clear away what the killed drill {id} left"))?;
         }
-        remove(store.dir())?;
+        // Its own drill may have been just about to.
+        if let Err(error) = remove(store.dir()) {
+            tracing::warn!("{error}; it is left behind");
+        }
     }
     Ok(())
 }

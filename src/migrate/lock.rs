@@ -21,7 +21,7 @@ pub(super) const LOCK: &str = include_str!("lock.sql");
 pub(super) const HOLDER: &str = include_str!("lock_holder.sql");
 const POLL: Duration = Duration::from_millis(200);
 /// For how long a pooler may think about a second session.
-const PROBE: Duration = Duration::from_secs(5);
+const PROBE: Duration = Duration::from_secs(15);
 
 /// Somebody else went on applying migrations for longer than was to be waited.
 #[derive(Debug, thiserror::Error)]

@@ -6,15 +6,16 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use super::cluster::{ClusterError, file};
 
 /// Ends the programs that a killed omtdb left working in `dir`, where no living one works: a receiver goes on for ever.
 ///
 /// # Errors
 /// When the processes cannot be listed.
-pub fn end(dir: &Path) -> anyhow::Result<()> {
+pub fn end(dir: &Path) -> Result<(), ClusterError> {
     end_programs(&PROGRAMS, dir)
 }
 
@@ -22,13 +23,14 @@ pub fn end(dir: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the processes cannot be listed.
-pub fn end_program(program: &str, dir: &Path) -> anyhow::Result<()> {
+pub fn end_program(program: &str, dir: &Path) -> Result<(), ClusterError> {
     end_programs(&[program], dir)
 }
 
-fn end_programs(programs: &[&str], dir: &Path) -> anyhow::Result<()> {
-    for entry in fs::read_dir("/proc").context("list processes")? {
-        let path: PathBuf = entry.context("list processes")?.path();
+fn end_programs(programs: &[&str], dir: &Path) -> Result<(), ClusterError> {
+    let processes = Path::new("/proc");
+    for entry in file("list", processes, fs::read_dir(processes))? {
+        let path: PathBuf = file("list", processes, entry)?.path();
         let pid = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
         let Some(pid) = pid else { continue };
         // One that has ended meanwhile is no trouble.
@@ -51,11 +53,13 @@ fn names(argument: &[u8], dir: &Path) -> bool {
 }
 
 /// What omtdb starts beside servers.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 11] = [
     "cp",
+    "initdb",
     "pg_basebackup",
     "pg_checksums",
     "pg_combinebackup",
+    "pg_ctl",
     "pg_receivewal",
     "pg_rewind",
     "pg_verifybackup",

@@ -22,6 +22,7 @@ pub use lease::Lease;
 pub use mark::Mark;
 pub(crate) use server::{make_home, make_private_dir, write_owned};
 
+use super::leftovers;
 use super::programs::{Programs, run};
 use super::target::Target;
 
@@ -81,7 +82,7 @@ impl Cluster {
         }
     }
 
-    /// The clusters under `home`, by name.
+    /// The clusters under `home`, by name. What omtdb has not made is passed over.
     ///
     /// # Errors
     /// When a directory or a mark cannot be read.
@@ -92,7 +93,12 @@ impl Cluster {
         };
         let mut marks = Vec::new();
         for entry in entries {
-            marks.extend(Mark::read(&file("list", home, entry)?.path())?.filter(|mark| mark.ready));
+            match Mark::read(&file("list", home, entry)?.path()) {
+                Ok(mark) => marks.extend(mark.filter(|mark| mark.ready)),
+                // Or another omtdb is just making or removing it.
+                Err(ClusterError::NotOurs { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         marks.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(marks)
@@ -128,10 +134,15 @@ impl Cluster {
     /// `NotOurs`, and those of stopping and removing.
     pub fn remove_leftover(home: &Path, name: &str, programs: &Programs) -> Result<()> {
         check_name(name)?;
-        match Mark::read(&home.join(name))? {
-            Some(mark) => Self { home: home.to_owned(), mark, programs: programs.clone() }.destroy(),
-            None => Ok(()),
+        let dir = home.join(name);
+        leftovers::end(&dir)?;
+        let Some(mark) = Mark::read(&dir)? else { return Ok(()) };
+        let leftover = Self { home: home.to_owned(), mark, programs: programs.clone() };
+        // One that has only just begun to start cannot be told to stop yet, and has no children.
+        if server::running_pid(&leftover.data_dir()).is_none() {
+            leftovers::end_program("postgres", &leftover.data_dir())?;
         }
+        leftover.destroy()
     }
 
     fn with_mark(home: &Path, mark: Mark, programs: &Programs) -> Result<Self> {

@@ -1,6 +1,7 @@
 //! Clusters that belong to one process: whoever comes after a killed one clears away what it left.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::server::make_home;
@@ -46,7 +47,12 @@ fn sweep(home: &Path, purpose: &str, programs: &Programs) -> Result<()> {
     for entry in file("list", home, fs::read_dir(home))? {
         let path = file("list", home, entry)?.path();
         let Some(name) = owned(&path, purpose) else { continue };
-        if file("open", &path, File::open(&path))?.try_lock().is_err() {
+        let lock = match File::open(&path) {
+            // Its owner has gone meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            lock => file("open", &path, lock)?,
+        };
+        if lock.try_lock().is_err() {
             continue;
         }
         tracing::info!("clearing away scratch cluster {name:?}, whose omtdb was killed");
