@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use omtdb::backup::wal::{archive_command, restore_command};
 use serde_json::Value;
 
-use crate::harness::{Server, fresh_name, home, json, omtdb, text};
+use crate::harness::{Server, eventually, fresh_name, home, json, omtdb, text};
 
 /// A path in the tests' own directory where nothing is yet.
 pub(crate) fn fresh_dir() -> PathBuf {
@@ -38,9 +38,7 @@ pub(crate) async fn fill_segments(server: &Server, dir: &Path, count: usize) {
         let sql = "DROP TABLE IF EXISTS filler; CREATE TABLE filler AS SELECT 1 AS x; SELECT pg_switch_wal()";
         session.batch_execute(sql).await.unwrap();
     }
-    while segments(dir).len() < target {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    eventually("segments in the archive", async || segments(dir).len() >= target).await;
 }
 
 pub(crate) fn verify(dir: &Path) -> (Option<i32>, Value) {
@@ -236,9 +234,7 @@ async fn a_server_that_does_not_archive_is_received_from_and_drilled() {
     session.batch_execute("CREATE TABLE meanwhile (); SELECT pg_switch_wal()").await.unwrap();
     let mut receiving = receive(&server, &dir);
     until(&mut receiving, || segments(&dir).len() > before).await;
-    while [None, killed].contains(&walsender().await) {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    eventually("another receiver", async || ![None, killed].contains(&walsender().await)).await;
     let second = receive(&server, &dir).wait().unwrap();
     assert_eq!(second.code(), Some(2), "one receives already");
     let drilled = crate::drill::drill(&server, &target, &own_home, &["--dir", &place]);

@@ -8,7 +8,7 @@ use omtdb::backup::wal::restore_command;
 use serde_json::Value;
 
 use crate::backup::{create, fill_segments, fresh_dir, segments, verify};
-use crate::harness::{Server, json, omtdb};
+use crate::harness::{Server, eventually, json, omtdb};
 
 /// A server with a backup and `count` segments after it.
 async fn archived(count: usize) -> (Server, PathBuf) {
@@ -150,6 +150,10 @@ async fn switch_timeline(server: &Server, dir: &Path) {
     cluster.write_file(&cluster.data_dir().join("recovery.signal"), "").unwrap();
     let restore = ("restore_command".to_owned(), restore_command(&dir.join("wal")));
     cluster.restart_with(&[restore].into()).unwrap();
+    // It answers before it has come to the end of the archive.
+    let session = server.session("postgres").await;
+    let open = "SELECT NOT pg_is_in_recovery()";
+    eventually("the end of recovery", async || session.query_one(open, &[]).await.unwrap().get(0)).await;
     fill_segments(server, dir, 2).await;
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::bench_driver::yaml;
+use crate::bench_driver::{PATIENT, yaml};
 use crate::harness::{Server, json, omtdb, text};
 
 /// The user that PgBouncer must not be root as.
@@ -41,12 +41,13 @@ impl Pooler {
             .expect("pgbouncer is needed: run scripts/test, which installs it");
         let url = format!("host={path} port=6432 dbname={dbname} user={}", target.user);
         let socket = dir.path().join(".s.PGSQL.6432");
-        for _ in 0..500 {
+        for _ in 0..6_000 {
             if socket.exists() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+        assert!(socket.exists(), "pgbouncer does not start");
         (Self(pooler, dir), url)
     }
 }
@@ -66,7 +67,7 @@ fn a_pooler_in_between_is_driven_by_the_protocols_it_allows() {
     let file = dir.path().join("a.yaml");
     let load = "{ arrival: { rate: 200/s, process: uniform }, warmup: 0s, duration: 1s, connections: 6 }";
     let ops = ["one: { sql: \"SELECT $1::int\", bind: [n] }"];
-    fs::write(&file, yaml(&ops, load) + "slo: [ { errors: 0% } ]\n").unwrap();
+    fs::write(&file, yaml(&ops, load) + PATIENT).unwrap();
     for (mode, protocol) in [("transaction", "unnamed"), ("transaction", "simple"), ("session", "prepared")] {
         let (_pooler, url) = Pooler::before(&server, "postgres", mode);
         let file = file.to_str().unwrap();

@@ -14,7 +14,17 @@ use crate::harness::{Server, command, json, text};
 
 fn replica_command(server: &Server, target: &Target, own_home: &Path, args: &[&str]) -> Command {
     let mut command = command();
-    command.args(["drill", "replica", "--json", "--load", "1s", "--url", &server.url(&target.dbname)]);
+    command.args([
+        "drill",
+        "replica",
+        "--json",
+        "--load",
+        "2s",
+        "--cut-off",
+        "1s",
+        "--url",
+        &server.url(&target.dbname),
+    ]);
     command.args(args).env("OMTDB_HOME", own_home);
     command
 }

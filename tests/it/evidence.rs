@@ -127,6 +127,7 @@ fn what_a_killed_writer_leaves_is_gone_on_with() {
             .spawn()
             .unwrap();
         while read(&dir) == before {
+            assert!(writer.try_wait().unwrap().is_none(), "it ended");
             std::thread::sleep(Duration::from_millis(2));
         }
         std::thread::sleep(Duration::from_micros(700 * pause));

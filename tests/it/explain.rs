@@ -11,7 +11,7 @@ use omtdb::scenario::{
 use omtdb::verdict::{Interrupted, Verdict};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Server, fresh_name, home, json, omtdb, text};
+use crate::harness::{Server, eventually, fresh_name, home, json, omtdb, text};
 
 /// The plan's schema with 400 users of 100 media each, analysed; user `i` has the id `md5('u' || i)`.
 async fn filled(server: &Server) -> (Session, Target) {
@@ -269,9 +269,8 @@ async fn an_interrupt_cancels_the_statement() {
     let active =
         "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'EXPLAIN%' AND wait_event = 'PgSleep'";
     let interrupting = async {
-        while session.query_one(active, &[]).await.unwrap().get::<_, i64>(0) == 0 {
-            tokio::task::yield_now().await;
-        }
+        eventually("a sleep", async || session.query_one(active, &[]).await.unwrap().get::<_, i64>(0) > 0)
+            .await;
         interrupt.cancel();
     };
     let (explained, ()) = tokio::join!(explaining, interrupting);

@@ -374,8 +374,9 @@ fn a_full_disk_is_named_and_does_no_harm() {
     for mib in [5, 40] {
         // There is room when the load begins; somebody else takes it then.
         let free = disk.free();
-        let load = generate("ci").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut load = generate("ci").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         while disk.free() > free - (100 << 20) {
+            assert!(load.try_wait().unwrap().is_none(), "it ended before there was no room");
             std::thread::sleep(Duration::from_millis(5));
         }
         let ballast = disk.leave(mib);

@@ -12,7 +12,7 @@ use omtdb::pg::{Session, Target};
 use omtdb::run::Run;
 use tempfile::TempDir;
 
-use crate::harness::{Server, command, json, omtdb, text};
+use crate::harness::{Server, command, eventually, json, omtdb, text};
 
 /// A database, and a directory of migrations to apply to it by command.
 pub(crate) struct Place {
@@ -65,9 +65,7 @@ impl Place {
         let session = self.session().await;
         let running = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
                        AND query LIKE $1 AND pid <> pg_backend_pid()";
-        while session.query(running, &[&pattern]).await.unwrap().is_empty() {
-            tokio::task::yield_now().await;
-        }
+        eventually(pattern, async || !session.query(running, &[&pattern]).await.unwrap().is_empty()).await;
     }
 
     /// What there is of tables `a`, `b`, `c`.
@@ -82,20 +80,23 @@ impl Place {
         self.session().await.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
     }
 
-    /// How many stay. A backend that was told goodbye holds its own for a moment more.
     pub(crate) async fn advisory_locks(&self) -> usize {
-        let session = self.session().await;
-        let mut left = usize::MAX;
-        for _ in 0..200 {
-            let sql = "SELECT FROM pg_locks WHERE locktype = 'advisory'";
-            left = session.query(sql, &[]).await.unwrap().len();
-            if left == 0 {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        left
+        advisory_locks(&self.session().await).await
     }
+}
+
+/// How many stay. A backend whose client was killed, or that a pooler told goodbye, holds its own for a moment more.
+pub(crate) async fn advisory_locks(session: &Session) -> usize {
+    let mut left = usize::MAX;
+    for _ in 0..200 {
+        let sql = "SELECT FROM pg_locks WHERE locktype = 'advisory'";
+        left = session.query(sql, &[]).await.unwrap().len();
+        if left == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    left
 }
 
 /// Versions of the shipped migrations that nobody has to ask for.
@@ -195,8 +196,7 @@ async fn eight_at_once_apply_each_migration_once() {
     versions.sort_unstable();
     assert_eq!(versions, FIRST_PHASE, "each migration is applied by exactly one of them");
     let session = server.session(&target.dbname).await;
-    let locks = session.query("SELECT FROM pg_locks WHERE locktype = 'advisory'", &[]).await.unwrap();
-    assert!(locks.is_empty());
+    assert_eq!(advisory_locks(&session).await, 0);
     assert_eq!(migrate::verify(&target).await.unwrap().drift, []);
 }
 
@@ -265,7 +265,7 @@ async fn a_lock_that_is_not_granted_is_named_with_the_remedy() {
     let holder = place.session().await;
     let pid: i32 = holder.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
     holder.batch_execute("BEGIN; LOCK TABLE public.a").await.unwrap();
-    let output = place.run("apply", &["--lock-timeout", "100ms", "--lock-budget", "1s", "--no-lint"]);
+    let output = place.run("apply", &["--lock-timeout", "300ms", "--lock-budget", "3s", "--no-lint"]);
     let held = format!("held by pid {pid} (omtdb/test, ");
     assert_refused(&output, 4, &["V2__b", "55P03", "--lock-budget", &held, "LOCK TABLE public.a"]);
     holder.batch_execute("COMMIT").await.unwrap();

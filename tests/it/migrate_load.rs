@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::harness::{Server, command, json, text};
+use crate::harness::{Server, command, eventually, json, text};
 use crate::migrate::code;
 
 /// The lock timeout that migrations are given, and what the server must not see anybody else wait for a lock.
 const LOCK_TIMEOUT: &str = "100ms";
-const LONGEST_WAIT: &str = "1s";
+const LONGEST_WAIT: &str = "5s";
 
 const INDEX: &str = "-- What a user has changed last.\n-- omtdb: online jobs=2\n\
     CREATE INDEX idx_user_media_user_updated ON interaction.user_media (user_id, updated_at DESC);\n";
@@ -34,7 +34,8 @@ fn migrations() -> tempfile::TempDir {
 
 #[tokio::test]
 async fn an_index_and_a_backfill_disturb_no_answer() {
-    let server = Server::with_settings(&[("log_lock_waits", "on"), ("deadlock_timeout", LONGEST_WAIT)]);
+    let settings = [("log_lock_waits", "on"), ("deadlock_timeout", LONGEST_WAIT), ("autovacuum", "off")];
+    let server = Server::with_settings(&settings);
     let target = server.loaded().await;
     let url = server.url(&target.dbname);
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/tracking.yaml");
@@ -46,9 +47,7 @@ async fn an_index_and_a_backfill_disturb_no_answer() {
         .unwrap();
     let session = server.session(&target.dbname).await;
     let loaded = "SELECT FROM pg_stat_activity WHERE query LIKE 'UPDATE interaction.user_media%'";
-    while session.query(loaded, &[]).await.unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    eventually("the load", async || !session.query(loaded, &[]).await.unwrap().is_empty()).await;
     let dir = migrations();
     let arguments = ["--url", &url, "--migrations", dir.path().to_str().unwrap(), "--json"];
     let applied = command()

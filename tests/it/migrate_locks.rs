@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use omtdb::migrate::script;
 
-use crate::harness::{command, text};
+use crate::harness::{command, eventually, text};
 use crate::migrate::code;
 use crate::migrate_online::place;
 
@@ -23,9 +23,8 @@ async fn a_batch_that_gave_way_again_and_again_is_done_when_nobody_is_in_the_way
     let runner = apply.spawn().unwrap();
     let waiting = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted";
     for waits in [true, false].repeat(4) {
-        while session.query_one(waiting, &[]).await.unwrap().get::<_, bool>(0) != waits {
-            tokio::task::yield_now().await;
-        }
+        let is_so = async || session.query_one(waiting, &[]).await.unwrap().get::<_, bool>(0) == waits;
+        eventually("a wait, or none", is_so).await;
     }
     holder.batch_execute("COMMIT").await.unwrap();
     let output = runner.wait_with_output().unwrap();

@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 use omtdb::migrate::Source;
 use serde_json::Value;
 
-use crate::harness::{command, json, text};
+use crate::harness::{command, eventually, json, text};
 use crate::migrate::{Place, assert_refused, code};
 
 /// Arguments of `omtdb migrate …` for the place's database.
@@ -59,18 +59,14 @@ async fn a_rebuild_that_was_killed_is_continued() {
     let mut command = command();
     command.args(words(&place, &rebuild)).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    while one::<i64>(&place, INVALID).await == 0 {
-        tokio::task::yield_now().await;
-    }
+    eventually("a rebuild", async || one::<i64>(&place, INVALID).await > 0).await;
     child.kill().unwrap();
     child.wait().unwrap();
     let planned = steps(&run(&place, &["index", "rebuild", "public.i", "--dry-run"]));
     assert_eq!(planned[..2], ["clear public.p0_v_idx_ccnew", "rebuild public.p0_v_idx"]);
     // Before the server notices, the rebuild would still come to its end.
     let at_work = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'REINDEX%'";
-    while one::<i64>(&place, at_work).await > 0 {
-        tokio::task::yield_now().await;
-    }
+    eventually("its end", async || one::<i64>(&place, at_work).await == 0).await;
     holder.batch_execute("COMMIT").await.unwrap();
     let worked = run(&place, &rebuild);
     assert_eq!(code(&worked), Some(0), "{}", text(&worked));

@@ -9,7 +9,7 @@ use omtdb::pg::{Patience, Session, Target};
 use omtdb::run::Run;
 use omtdb::{migrate, schema};
 
-use crate::harness::{Server, command, json, omtdb, text};
+use crate::harness::{Server, command, eventually, json, omtdb, text};
 
 const TABLE: (&str, &str) = ("auth", "login_events");
 
@@ -72,12 +72,16 @@ impl Events {
         let waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1";
         // In a transaction the server would show what it showed before.
         let session = self.session().await;
-        loop {
-            if let Some(row) = session.query_opt(waiting, &[&query]).await.unwrap() {
-                return row.get(0);
-            }
-            tokio::task::yield_now().await;
-        }
+        let mut pid = 0;
+        eventually(query, async || {
+            let row = session.query_opt(waiting, &[&query]).await.unwrap();
+            row.is_some_and(|row| {
+                pid = row.get(0);
+                true
+            })
+        })
+        .await;
+        pid
     }
 
     fn spawn(&self, more: &[&str]) -> Child {

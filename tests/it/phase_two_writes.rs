@@ -5,7 +5,7 @@ use omtdb::migrate::{Source, script};
 use omtdb::pg::Session;
 use uuid::Uuid;
 
-use crate::harness::Server;
+use crate::harness::{Server, eventually};
 use crate::phase_two::{LAST, apply, at, one};
 
 /// The last version before the backfill: attributes are copied as they are written.
@@ -221,9 +221,7 @@ async fn a_check_that_finds_something_stops_until_it_is_mended() {
 /// Waits until `count` sessions wait for a lock.
 async fn until_waiting(session: &Session, count: i64) {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while one::<i64>(session, waiting).await < count {
-        tokio::task::yield_now().await;
-    }
+    eventually("a wait", async || one::<i64>(session, waiting).await >= count).await;
 }
 
 #[tokio::test]

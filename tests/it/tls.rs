@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use omtdb::pg::Session;
 
+use crate::harness::eventually;
 use crate::secure::{Authority, PASSWORD, Secure, self_signed};
 
 #[track_caller]
@@ -176,8 +177,6 @@ async fn a_statement_is_cancelled_over_any_kind_of_connection() {
 
 async fn cancel_once_asleep(session: &Session, watcher: &Session) -> Result<(), omtdb::pg::PgError> {
     let asleep = "SELECT FROM pg_catalog.pg_stat_activity WHERE usename = 'joe' AND wait_event = 'PgSleep'";
-    while watcher.query_opt(asleep, &[]).await.unwrap().is_none() {
-        tokio::task::yield_now().await;
-    }
+    eventually("a sleep", async || watcher.query_opt(asleep, &[]).await.unwrap().is_some()).await;
     session.cancel().await
 }
