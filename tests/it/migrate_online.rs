@@ -193,7 +193,6 @@ async fn a_concurrent_detach_waits_for_readers_and_is_finished_after_a_kill() {
     until_waiting(&place, 1).await;
     first.kill().unwrap();
     first.wait().unwrap();
-    until_given_up(&place).await;
     let second = place.spawn("apply");
     until_waiting(&place, 1).await;
     reader.batch_execute("COMMIT").await.unwrap();
